@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import structlog
 
+from credproxy.adapters.resident_memory import resident
 from credproxy.adapters.worker_client import PYTHON, Worker, WorkerLostError
-from credproxy.core.ask.worker_messages import LibraryAnswer, LibraryQuestion
+from credproxy.core.ask.worker_messages import LibraryAnswer, LibraryQuestion, WorkerReport
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.cloud_libraries import LIBRARIES
 from credproxy.core.kinds.uses import Library
@@ -59,6 +60,10 @@ class WorkerLibraries:
         environ: of the daemon, from which the worker gets the variables that its libraries read, and no others.
         python: the program that is started, and its options.
         idle: seconds, see IDLE.
+
+    Attributes:
+        calls: questions so far.
+        restarts: how often the worker died, broke the rules of its channel or hung.
     """
 
     def __init__(self, environ: Mapping[str, str], *, python: tuple[str, ...] = PYTHON, idle: float = IDLE) -> None:
@@ -71,11 +76,16 @@ class WorkerLibraries:
         self._starting = asyncio.Lock()
         self._all, self._for_actions = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_AT_ONCE // 2)
         self._ending: asyncio.TimerHandle | None = None
+        self.calls = self.restarts = 0
 
     @property
     def pid(self) -> int | None:
         """The process id of the worker; None while there is none."""
         return self._worker.pid if self._worker is not None and self._worker.alive else None
+
+    def report(self) -> WorkerReport:
+        """What it is doing, what it uses, and which libraries it could import."""
+        return worker_report(self.pid, calls=self.calls, restarts=self.restarts)
 
     def lacks(self, library: Library) -> str:
         """Say what is not installed, and what installs it; "" if it is there. Imports nothing of the library."""
@@ -88,6 +98,7 @@ class WorkerLibraries:
         Raises:
             Failed: what the library said; helper_failed, it did not answer in time or died; helper_not_runnable.
         """
+        self.calls += 1
         async with self._slot():
             answer = await self._asked(question, limit)
         if not isinstance(answer, wanted):
@@ -124,6 +135,7 @@ class WorkerLibraries:
                 hint = f"see what it waits for: {question.by_hand}"
                 raise failed(Code.HELPER_FAILED, message, hint=hint) from None
             except WorkerLostError as error:
+                self.restarts += 1
                 log.warning("worker lost", library=question.library, how=error.how)
                 if last:
                     raise _broken(question, error.how) from None
@@ -149,6 +161,7 @@ class WorkerLibraries:
         """Ask it nothing more: a library hangs in it."""
         if self._worker is worker:
             self._worker = None
+        self.restarts += worker not in self._retired
         self._retired.add(worker)
         log.warning("worker hangs", pid=worker.pid, hint="another one is started for the next question")
 
@@ -181,6 +194,20 @@ def is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # of what stands before the dot
         return False
+
+
+def worker_report(pid: int | None = None, *, calls: int = 0, restarts: int = 0) -> WorkerReport:
+    """Describe a worker; without a ``pid`` one that does not run."""
+    there = {library.extra: is_installed(library.module(sys.platform)) for library in LIBRARIES}
+    return WorkerReport(
+        "not started" if pid is None else "running",
+        pid,
+        calls,
+        restarts,
+        0 if pid is None else resident(pid),
+        tuple(extra for extra, is_there in there.items() if is_there),
+        tuple(extra for extra, is_there in there.items() if not is_there),
+    )
 
 
 def _broken(question: LibraryQuestion, how: str) -> Failed:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import click
 import msgspec
@@ -17,11 +18,23 @@ from credproxy.cli.daemon_commands import as_json
 from credproxy.cli.gathering import gather
 from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
+from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.docker_config import Index
-from credproxy.core.paths import actions_socket, helper_socket, login_file
-from credproxy.doctor import bazel, bazelrc_reader, configured, confinement, daemon, network, programs, sandbox, service
+from credproxy.core.paths import actions_socket, helper_socket, log_file, login_file
+from credproxy.doctor import (
+    bazel,
+    bazelrc_reader,
+    configured,
+    confinement,
+    daemon,
+    network,
+    programs,
+    sandbox,
+    service,
+    worker,
+)
 from credproxy.doctor.finding import Finding, Severity, by_severity
 
 
@@ -76,6 +89,7 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     yield from daemon.check(running)
     yield from service.check(around)
     yield from _carriers(running.unbound)
+    yield from _worker(known, running.worker)
     yield from configured.check(machine, known.configuration)
     helper = _helper(machine)
     yield from programs.check_helper(machine, helper, version=__version__)
@@ -97,6 +111,12 @@ def _carriers(unbound: int) -> Iterator[Finding]:
     from credproxy.adapters.seccomp import filtered  # noqa: PLC0415  as above
 
     yield from confinement.check(landlock_version(), filtered=filtered(), unbound=unbound)
+
+
+def _worker(known: _Gathered, report: WorkerReport | None) -> Iterator[Finding]:
+    from credproxy.adapters.libraries import worker_report  # noqa: PLC0415  only for doctor, not for --help
+
+    yield from worker.check(report or worker_report(), log=quote(log_file(known.environ)))
 
 
 def _socket(known: _Gathered) -> str:
@@ -140,6 +160,7 @@ def _daemon(known: _Gathered, around: service.Facts) -> daemon.Facts:
         any_namespace=not same,
         clocks=running.clocks,
         unbound=running.unbound,
+        worker=running.worker,
     )
 
 

@@ -15,8 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from credproxy.cli.client import UnixConnection, told
 from credproxy.core.ask.carrier_messages import UNBOUND
+from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.unit_names import SERVICE, SOCKETS
 from credproxy.doctor.daemon import HealthReply, SocketOutcome, SocketState
 from credproxy.doctor.machine import Machine
@@ -55,11 +58,13 @@ class RunningDaemon(NamedTuple):
         version: "" for none.
         clocks: seconds by which its clock is ahead of each server's.
         unbound: carriers that report that they can open files.
+        worker: the process in which the clouds' libraries run; None if it reports none.
     """
 
     version: str = ""
     clocks: Mapping[str, int] = MappingProxyType({})
     unbound: int = 0
+    worker: WorkerReport | None = None
 
 
 def running(path: str) -> RunningDaemon:
@@ -71,7 +76,8 @@ def running(path: str) -> RunningDaemon:
         origins = [(str(one["origin"]), one.get("ahead")) for one in status.get("origins", ())]
         clocks = {origin: seconds for origin, seconds in origins if isinstance(seconds, int)}
         unbound = sum(str(one["confined"]).startswith(UNBOUND) for one in status.get("carriers", ()))
-        return RunningDaemon(str(status["version"]), clocks, unbound)
+        worker = msgspec.convert(status["worker"], WorkerReport) if "worker" in status else None
+        return RunningDaemon(str(status["version"]), clocks, unbound, worker)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
         return RunningDaemon()
     finally:

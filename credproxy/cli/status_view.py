@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from credproxy.cli.command_error import CommandError
+from credproxy.core.kinds.uses import extras_command
 
 
 StatusObject = Mapping[str, object]
@@ -47,6 +48,9 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
     for name in ("flights", "failures", "origins", "carriers"):
         found = _rows(status, name)
         parts += [_table(name, found)] if found else []
+    worker = status.get("worker")
+    if isinstance(worker, dict):
+        parts.append(_table("worker", [_worker(worker)]))
     return Group(*parts)
 
 
@@ -96,6 +100,18 @@ def _number(name: str, value: object) -> str:
     if name == "started":
         return datetime.fromtimestamp(value, UTC).astimezone().isoformat(" ", "seconds")
     return span(value) if name == "uptime" else str(value)
+
+
+def _worker(told: Mapping[str, object]) -> dict[str, object]:
+    """The row of the process in which the clouds' libraries run; what is not there is left out."""
+    row = {name: value for name, value in told.items() if value is not None and not isinstance(value, list)}
+    for name in ("installed", "missing"):
+        extras = told.get(name)
+        row |= {name: ", ".join(map(str, extras))} if isinstance(extras, list) and extras else {}
+    missing = told.get("missing")
+    if isinstance(missing, list) and missing:
+        row["to install"] = extras_command(*map(str, missing))
+    return row
 
 
 def _entries(rows: list[dict[str, object]]) -> Table:

@@ -68,6 +68,7 @@ class Service:
         system: one service for all users: only the machine's configuration is read.
 
     Attributes:
+        libraries: those of clouds, in their process.
         changed: called when a new configuration is in force; does nothing at first.
     """
 
@@ -97,7 +98,7 @@ class Service:
         upstream = RepeatingClient(self._http, clock=clock, sample=sample)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
         keyring = keyring_of(environ, clock=clock, uid=os.getuid(), processes=self._processes)
-        self._libraries = WorkerLibraries(environ)
+        self.libraries = WorkerLibraries(environ)
         self._world = World(
             environ,
             os.getuid(),
@@ -108,7 +109,7 @@ class Service:
             JwtSigner(),
             learned,
             keyring,
-            self._libraries,
+            self.libraries,
         )
         self._group = asyncio.TaskGroup()
         self._healing: asyncio.Task[None] | None = None
@@ -124,7 +125,7 @@ class Service:
     async def __aenter__(self) -> Self:
         self._stack.callback(self._files.close)
         self._stack.callback(self._processes.close)
-        self._stack.push_async_callback(self._libraries.close)
+        self._stack.push_async_callback(self.libraries.close)
         await self._stack.enter_async_context(self._http)
         await self._stack.enter_async_context(self.broker)
         await self._stack.enter_async_context(self._group)

@@ -86,6 +86,7 @@ def build_front(
             metrics_page=metrics.render,
             flushed=carriers.changed,
             carriers=carriers.report,
+            worker=service.libraries.report,
             connections=lambda: passing.accounts.held() if passing is not None else {},
             asked_by=asked_by,
             refused=refused,
@@ -164,4 +165,8 @@ def _watch(
     metrics.gauge("gateway_downloads", "Blobs under way", value=lambda: carriers.downloads)
     metrics.gauge("carriers", "Processes that serve build actions", value=lambda: len(carriers.running))
     metrics.gauge("carriers_lost", "Carriers that ended unexpectedly", value=lambda: carriers.lost)
+    libraries = service.libraries
+    metrics.gauge("worker", "Processes of the clouds' libraries", value=lambda: libraries.pid is not None)
+    metrics.gauge("worker_calls", "Questions for the clouds' libraries", value=lambda: libraries.calls)
+    metrics.gauge("worker_restarts", "Times that the worker died or hung", value=lambda: libraries.restarts)
     metrics.gauge("tasks", "Tasks of the event loop", value=lambda: len(asyncio.all_tasks()))

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from shlex import quote
 
 from credproxy.core.ask.http_date import SKEWED
+from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.errors import Failure
 from credproxy.core.unit_names import SERVICE, socket_unit
 from credproxy.doctor.finding import Finding, Topic
@@ -83,6 +84,7 @@ class Facts:
         sandbox: status that a caller in namespaces of its own got on the helper socket; None if that was not tried.
         any_namespace: the configuration admits callers of all namespaces.
         unbound: carriers of the daemon that say that they can open files.
+        worker: what the daemon says of the process of the clouds' libraries; None if it says nothing.
         clocks: seconds by which the daemon's clock is ahead, by origin of the server that told its time.
     """
 
@@ -97,6 +99,7 @@ class Facts:
     any_namespace: bool = False
     clocks: Mapping[str, int] = field(default_factory=dict)
     unbound: int = 0
+    worker: WorkerReport | None = None
 
 
 def check(facts: Facts) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.message import decode_request, encode_docker
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
+from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.errors import Code, failed
 from credproxy.ports import Audit, Clock
 from credproxy.server.answer_memo import Memo
@@ -67,6 +68,7 @@ class HelperApi:
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for caches that the broker does not know.
         carriers: describes each, for ``status``.
+        worker: describes the process of the clouds' libraries, for ``status``.
         connections: of the actions socket, by account, for ``status``.
         refused: what the actions socket refused so far, by code.
         asked_by: told the version of a helper that differs from ours.
@@ -82,6 +84,7 @@ class HelperApi:
         clock: Clock,
         reload: Callable[[], Awaitable[Reloaded]],
         metrics_page: Callable[[], tuple[bytes, str]],
+        worker: Callable[[], WorkerReport],
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
         carriers: Callable[[], list[CarrierReport]] = list,
@@ -96,6 +99,7 @@ class HelperApi:
         self._refused = refused
         self._flushed = flushed
         self._carriers = carriers
+        self._worker = worker
         self._connections = connections
         self._asked_by = asked_by
         self._started = clock.wall()
@@ -147,6 +151,7 @@ class HelperApi:
             "pid": os.getpid(),
             "started": self._started,
             **msgspec.to_builtins(self._broker.status()),
+            "worker": self._worker(),
         }
         of_actions = {"refused": self._refused, "carriers": self._carriers(), "connections": self._connections()}
         return json_response(msgspec.json.encode({**told, **of_actions}))

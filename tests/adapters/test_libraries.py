@@ -246,6 +246,35 @@ async def test_build_actions_have_half_of_the_slots() -> None:
         await asyncio.gather(*theirs, return_exceptions=True)
 
 
+async def test_it_is_reported_with_its_calls_its_memory_and_how_often_it_was_replaced() -> None:
+    """A worker that dies, and one that hangs, count once each, however many waited for it."""
+    code = (
+        READY
+        + """
+while True:
+    call = heard()
+    if call.question.scopes == ('die',): os._exit(1)
+    if call.question.scopes != ('hang',): token(call)
+"""
+    )
+    async with worker(code) as libraries:
+        before = libraries.report()
+        assert (before.state, before.pid, before.calls, before.restarts) == ("not started", None, 0, 0)
+        assert before.installed == tuple(library.extra for library in LIBRARIES)
+        assert before.missing == ()
+        await ask(libraries)
+        running = libraries.report()
+        assert (running.state, running.pid, running.calls, running.restarts) == ("running", libraries.pid, 1, 0)
+        assert running.memory_bytes > 1 << 20 or sys.platform != "linux"
+        with pytest.raises(Failed):
+            await ask(libraries, GoogleToken(("die",)))  # asked of two of them
+        assert libraries.report().restarts == 2
+        waiting = [asyncio.ensure_future(ask(libraries, GoogleToken(("hang",)), limit=0.1)) for _ in range(3)]
+        assert {type(one) for one in await asyncio.gather(*waiting, return_exceptions=True)} == {Failed}
+        report = libraries.report()
+        assert (report.calls, report.restarts) == (5, 3)
+
+
 async def test_it_ends_when_idle_and_starts_again() -> None:
     """Memory that nobody needs is given back."""
     async with worker(READY + "while True: token(heard())", idle=0.05) as libraries:

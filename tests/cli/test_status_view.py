@@ -166,3 +166,33 @@ def test_when_it_started_is_drawn_as_a_date() -> None:
     """Seconds since 1970 are for programs."""
     text = drawn({**STATUS, "started": 1795712420.92})
     assert re.search(r"started 2026-11-2\d \d\d:\d\d:20[+-]\d\d:\d\d", text), text
+
+
+def test_the_worker_has_a_row_also_while_it_does_not_run() -> None:
+    """What is not installed is shown with the command that brings it; an older daemon reports no worker."""
+    worker: dict[str, object] = {
+        "state": "not started",
+        "pid": None,
+        "calls": 3,
+        "restarts": 1,
+        "memory_bytes": 0,
+        "installed": ["google"],
+        "missing": ["aws", "azure"],
+    }
+    heads, _, row = drawn({**STATUS, "worker": worker}).rstrip().splitlines()[-3:]
+    assert heads.split() == ["state", "calls", "restarts", "memory_bytes", "installed", "missing", "to", "install"]
+    assert row.split() == [
+        "not",
+        "started",
+        "3",
+        "1",
+        "0",
+        "google",
+        "aws,",
+        "azure",
+        *["pip", "install", "'credproxy[aws,azure]'"],
+    ]
+    running = drawn({**STATUS, "worker": {**worker, "state": "running", "pid": 77, "missing": []}})
+    assert "running   77" in running
+    assert "install " not in running
+    assert "worker" not in drawn(STATUS)

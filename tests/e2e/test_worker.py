@@ -1,5 +1,6 @@
 """The process with the libraries of clouds, as the daemon starts it: when it is needed, and never for longer than the daemon."""
 
+import json
 import os
 import signal
 import sys
@@ -46,8 +47,7 @@ def worker(served: Stage) -> int:
 def test_without_a_line_of_configuration_an_object_of_googles_has_its_token(served: Stage, google: TokenServer) -> None:
     """The worker starts with the first question; to explain it starts nothing, and says where the login is."""
     assert served.process is not None
-    told = served.credproxy("explain", OBJECT)
-    assert "build@corp.test" in told.stdout
+    assert "build@corp.test" in served.credproxy("explain", OBJECT).stdout
     assert children(served.process.pid) == []
     for name in ("bkt/o", "bkt/other", "bucket/third"):
         headers = served.headers(f"https://storage.googleapis.com/{name}")
@@ -56,6 +56,9 @@ def test_without_a_line_of_configuration_an_object_of_googles_has_its_token(serv
     environ = Path(f"/proc/{worker(served)}/environ")
     assert os.geteuid() != 0 or b"canary-github" not in environ.read_bytes()
     pid = worker(served)
+    told = json.loads(served.credproxy("status", "--json").stdout)["worker"]
+    assert (told["state"], told["pid"], told["calls"], told["restarts"]) == ("running", pid, 1, 0)
+    assert told["memory_bytes"] > 1 << 20, "the kernel shows it, though nobody may read its memory"
     assert served.stop() == 0
     assert is_dead(pid)
     assert "canary" not in served.log()

@@ -167,7 +167,7 @@ def piped(staged: Stage, token: str, *arguments: str, limit: Callable[[], None] 
     done = subprocess.run(
         argv,
         input=token,
-        # Python would write cut .pyc files within the limit, and whoever imports them next dies of them (gh-126606)
+        # Python would write cut .pyc files within the limit, and who imports them next dies of them (gh-126606)
         env=staged.environ | ({"PYTHONDONTWRITEBYTECODE": "1"} if limit else {}),
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 
+from credproxy.adapters.libraries import worker_report
 from credproxy.server.answer_memo import Memo
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound
@@ -27,6 +28,7 @@ async def daemon(w: World, bound: Bound) -> AsyncIterator[GatedServer]:
         clock=w.clock,
         reload=reload,
         metrics_page=lambda: (b"", "text/plain"),
+        worker=worker_report,
         refused={},
     )
     async with serving(bound, api.handle) as server:

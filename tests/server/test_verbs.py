@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.adapters.libraries import worker_report
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Granted, Repository, Target
 from credproxy.core.errors import Code, failed
@@ -43,6 +44,7 @@ class Desk:
             clock=self.world.clock,
             reload=self.reload,
             metrics_page=lambda: (b"", "text/plain"),
+            worker=worker_report,
             refused=self.refused,
         )
         self.actions = ActionsApi(

@@ -28,6 +28,28 @@ AzureWay = Literal["environment", "workload", "managed", "cli"]
 """Where a login of Azure's is, in the order in which its library looks."""
 
 
+class WorkerReport(msgspec.Struct, frozen=True):
+    """The worker, for ``status``.
+
+    Attributes:
+        state: ``running`` or ``not started``: nothing was asked yet, or nothing for a while.
+        pid: None while it does not run.
+        calls: questions since the daemon's start.
+        restarts: how often it died, broke the rules of its channel or hung, and another one was needed.
+        memory_bytes: as the kernel reports; 0 while it does not run, or where that cannot be read.
+        installed: extras of the package whose library could be imported.
+        missing: the other ones.
+    """
+
+    state: Literal["running", "not started"]
+    pid: int | None
+    calls: int
+    restarts: int
+    memory_bytes: int
+    installed: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class _WorkerMessage(msgspec.Struct, frozen=True, array_like=True):
     """A message. Some contain secrets, so none shows its content in ``repr``."""
 

@@ -114,7 +114,20 @@ class Library:
     @property
     def remedy(self) -> str:
         """The command that brings it."""
-        return f"pip install 'credproxy[{self.extra}]', in the environment of credproxy; of pipx: pipx install --force 'credproxy[{self.extra}]'"
+        return extras_remedy(self.extra)
+
+
+def extras_remedy(*extras: str) -> str:
+    """The command that brings extras of the package."""
+    command = extras_command(*extras)
+    return (
+        f"{command}, in the environment of credproxy; of pipx: {command.replace('pip install', 'pipx install --force')}"
+    )
+
+
+def extras_command(*extras: str) -> str:
+    """The command alone, where there is little room."""
+    return f"pip install 'credproxy[{','.join(extras)}]'"
 
 
 @dataclass(frozen=True, slots=True)
