@@ -46,6 +46,22 @@ def allowed(address: str, dial: Dial) -> bool:
     return dial.own or str(inner) in dial.addresses or _listed(inner, dial.networks)
 
 
+def unread(address: str, *, metadata: bool = False) -> bool:
+    """Whether nobody on the way can read plain http to this literal address: it does not leave the machine.
+
+    Args:
+        address: that is connected to. A form that leads there through a gateway (NAT64, 6to4) leaves the machine first.
+        metadata: the machine's cloud is asked who the machine is, which every cloud answers in plain http on the machine's own
+            link.
+    """
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    judged = (isinstance(found, IPv6Address) and found.ipv4_mapped) or found
+    return judged.is_loopback or (metadata and (judged.is_link_local or judged in _METADATA))
+
+
 def network_of(address: str) -> str | None:
     """What ``allow_private`` has to list for an address; None if nothing allows it."""
     if not allowed(address, Dial(networks=("0.0.0.0/0", "::/0"))):

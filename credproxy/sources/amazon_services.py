@@ -15,6 +15,7 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.token_calls import TokenCall
+from credproxy.core.ask.urls import endpoint_problem
 from credproxy.core.errors import Failure
 from credproxy.exchange.amazon_token import amazon_token
 from credproxy.ports import AwsSigner, Clock, HttpClient, Source, trouble_of
@@ -26,6 +27,8 @@ _MOST: Final = 256
 """Tokens that are remembered: one for each region, domain and login."""
 
 _METHOD: Final[Method] = "POST"
+
+_IGNORED: Final = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 
 
 class AmazonTokens:
@@ -68,7 +71,8 @@ class AmazonTokens:
         """Name the access key, and what its token is for; None for another host, and where there is no key.
 
         Raises:
-            Failed(credential_unreadable): as the source of the key; the library that signs is not installed.
+            Failed(credential_unreadable): as the source of the key; the library that signs is not installed; the environment
+                names an address of the service that cannot be asked.
         """
         del repository
         call = self._of(target)
@@ -79,6 +83,7 @@ class AmazonTokens:
             return None
         if self._signer.lacking:
             raise unreadable("the library that signs", "is not installed", hint=self._signer.lacking)
+        call = self._placed(call)
         # Not the registry: one token serves them all.
         return Identity(self._tag, f"{call.region} by {found}", (call.url, found.entry, found.version))
 
@@ -91,6 +96,7 @@ class AmazonTokens:
         call = self._of(target)
         if call is None:
             return None
+        call = self._placed(call)
         _, entry, version = _parts(identity)
         keys = Identity("aws", entry, version)
         return await self._answer(identity).login(lambda: self._asked(call, keys, target, anew=anew), anew=anew)
@@ -123,15 +129,21 @@ class AmazonTokens:
             answer.forget()
 
     def _of(self, target: Target) -> TokenCall | None:
+        """What is asked for a target, at the service's own address."""
         if target.form is Form.LITERAL or target.port is not None:
             return None
-        call = self._call(target.host)
-        names = (
-            () if call is None else (f"AWS_ENDPOINT_URL_{call.service.upper().replace('-', '_')}", "AWS_ENDPOINT_URL")
-        )
-        other = next((self._environ[name] for name in names if self._environ.get(name)), "")
-        if call is None or not other:
+        return self._call(target.host)
+
+    def _placed(self, call: TokenCall) -> TokenCall:
+        """At the address that the environment names. Raises Failed(credential_unreadable)."""
+        names = (f"AWS_ENDPOINT_URL_{call.service.upper().replace('-', '_')}", "AWS_ENDPOINT_URL")
+        name = next((name for name in names if self._environ.get(name)), "")
+        if not name or self._environ.get(_IGNORED, "").lower() == "true":
             return call
+        other = self._environ[name]
+        if problem := endpoint_problem(other):
+            hint = f"write https://HOST into it, or unset {name}; then credproxy stop"
+            raise unreadable(f"the variable {name!r}", problem, hint=hint)
         parts = urlsplit(call.url)
         query = f"?{parts.query}" if parts.query else ""
         return replace(call, url=f"{other.rstrip('/')}{parts.path}{query}", named=True)

@@ -9,6 +9,7 @@ from credproxy.core.ask.jwt import audiences
 from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
+from credproxy.core.ask.urls import endpoint_problem
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.ci_oidc import CIRCLE_TOKEN, GITHUB_TOKEN, GITHUB_URL, MARKS, CiOidcSource, Platform
 from credproxy.exchange.job_token import ask_job_token
@@ -128,6 +129,9 @@ class CiOidc:
                 f"is not for this job: {GITHUB_URL} and {GITHUB_TOKEN} are not both set in the daemon's environment",
                 hint="add to the job: permissions: {id-token: write}; and start the daemon in one of its steps",
             )
+        if platform == "github" and (problem := endpoint_problem(self._environ[GITHUB_URL])):
+            hint = f"{GITHUB_URL} is set by the runner: start the daemon in a step of the job, as it is set there"
+            return unreadable(f"the variable {GITHUB_URL!r}", problem, hint=hint)
         if platform == "gitlab" and variable is None:
             return unreadable(
                 "the identity token of GitLab",

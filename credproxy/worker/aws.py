@@ -21,7 +21,7 @@ from botocore.session import Session
 
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.worker.aws_refusals import told, wants_code
-from credproxy.worker.egress import Egress
+from credproxy.worker.egress import Egress, check_plain
 
 
 _SESSION: Final = "credproxy"
@@ -49,6 +49,8 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
     try:
         if question.region is not None or session.get_config_variable("region") is None:
             session.set_config_variable("region", question.region or _region(question.role_arn or ""))
+        if endpoint := session.get_config_variable("ec2_metadata_service_endpoint"):
+            check_plain(endpoint)
         egress = Egress(limit, ca_bundle=session.get_config_variable("ca_bundle"))
         # The stubs do not know that what it returns is used as the answer.
         session.register("before-send", _Sender(egress))  # type: ignore[arg-type]  # its stubs name no arguments

@@ -13,15 +13,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from ipaddress import ip_address
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from credproxy.adapters.dial import allowed
+from credproxy.adapters.dial import allowed, unread
 from credproxy.adapters.tls_trust import trust, version
 from credproxy.core.ask.credential import reveal
 from credproxy.core.ask.http import BODY_LIMIT, Dial
 from credproxy.core.ask.proxy import Proxy, proxy_of
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.kinds.cloud_libraries import LIBRARIES
 
 
 METADATA = frozenset(
@@ -35,7 +36,21 @@ METADATA = frozenset(
         "fd00:ec2::23",
     }
 )
-"""Hosts that tell a machine, a container or a pod who it is: only a URL that names one of them itself may lead there."""
+"""Hosts that tell a machine, a container or a pod who it is: only a URL that names one of them itself may lead there.
+
+App Service and Functions of Azure's have one of their own, at another address of the link: ``IDENTITY_ENDPOINT`` is
+``http://169.254.129.3:8081/msi/token`` there. So what names an IPv4 address of the link counts as well.
+"""
+
+_LINK: Final = "169.254."
+
+_VARIABLES: Final = tuple(
+    name
+    for library in LIBRARIES
+    for name in library.environ
+    if "ENDPOINT" in name or name.endswith(("_URI", "_HOST", "_ROOT", "_IP"))
+)
+"""Of the environment, that say where something is asked: a message names the one that did."""
 
 _CONNECT = 5.0
 
@@ -89,9 +104,9 @@ class Egress:
             Failed: upstream_unavailable, tls_failed, address_refused, downgrade, answer_too_large, config_invalid.
         """
         parts = urlsplit(url)
-        name = f"host {parts.hostname or url[:100]!r}"
+        host = parts.hostname or ""
         try:
-            metadata = (parts.hostname or "") in METADATA
+            metadata = _is_metadata(host)
             proxy = None if metadata or parts.scheme == "http" else proxy_of(self._proxy)
             dial = Dial(own=True, ca_bundle=self._bundle, metadata=metadata)
             left = self._end - time.monotonic()  # noqa: TID251  see above
@@ -102,11 +117,20 @@ class Egress:
                 connection.request(
                     method, f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", body, dict(headers)
                 )
-                return _read(connection.getresponse(), name)
+                return _read(connection.getresponse(), _name(host))
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _told(error, name) from None
+            raise _told(error, host or url[:100]) from None
+
+
+def check_plain(url: str) -> None:
+    """Refuse a URL that a library asks by itself, if others could read that. Raises Failed(downgrade)."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host == "localhost" or host in METADATA or unread(host, metadata=True):
+        return
+    raise _plain(host)
 
 
 class _GuardedError(OSError):
@@ -145,7 +169,7 @@ def _dialled(place: tuple[str, int], dial: Dial, seconds: float, *, plain: bool)
         where = str(address[0])
         if not allowed(where, dial):
             failure = _GuardedError(where)
-        elif plain and ip_address(where.partition("%")[0]).is_global:
+        elif plain and not unread(where, metadata=dial.metadata):
             failure = _GuardedError(where, plain=True)
         else:
             made = socket.socket(family, kind, protocol)
@@ -195,11 +219,43 @@ def _read(response: http.client.HTTPResponse, name: str) -> EgressAnswer:
     return EgressAnswer(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
 
 
-def _told(error: Exception, name: str) -> Failed:
+def _is_metadata(host: str) -> bool:
+    return host in METADATA or (host.startswith(_LINK) and unread(host, metadata=True))
+
+
+def _named_by(host: str) -> str:
+    """The variable that names a host; "" for none."""
+    for name in _VARIABLES:
+        value = os.environ.get(name, "")
+        if value and urlsplit(value if "://" in value else f"//{value}").hostname == host:
+            return name
+    return ""
+
+
+def _name(host: str) -> str:
+    """Its name in messages."""
+    variable = _named_by(host)
+    what = "metadata server" if _is_metadata(host) or variable.startswith("GCE_") else "host"
+    return f"{what} {host!r}" + (f" of {variable}" if variable else "")
+
+
+def _plain(host: str, address: str = "") -> Failed:
+    """Say that others could read what is sent."""
+    variable = _named_by(host)
+    leads = f" leads to the address {address}, and" if address and address != host else ""
+    where = f"into {variable}" if variable else "where its URL is configured"
+    hint = f"write https:// {where}"
+    if variable.startswith("GCE_") or _is_metadata(host):  # there is no https in what they name
+        hint = f"a metadata server is at 169.254.169.254, or on this machine: correct {variable or 'the DNS entry'}"
+    message = f"{_name(host)}{leads or ':'} others could read what is asked there in plain http"
+    return failed(Code.DOWNGRADE, message, hint=hint)
+
+
+def _told(error: Exception, host: str) -> Failed:
     """Say what happened, in our words: a library's text may quote what was sent."""
+    name = _name(host)
     if isinstance(error, _GuardedError) and error.plain:
-        message = f"{name} leads to the address {error.address}, and secrets would travel there in plain http"
-        return failed(Code.DOWNGRADE, message, hint="write https:// where its URL is configured")
+        return _plain(host, error.address)
     if isinstance(error, _GuardedError):
         message = f"{name} leads to the address {error.address}, which is not to be contacted"
         return failed(Code.ADDRESS_REFUSED, message, hint=f"correct where {name} is named, or its DNS entry")

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.adapters.dial import allowed
+from credproxy.adapters.dial import allowed, unread
 from credproxy.core.ask.http import Dial
 
 
@@ -34,6 +34,29 @@ def test_metadata_addresses_are_allowed_for_the_machines_identity(address: str) 
     assert allowed(address, Dial(metadata=True))
     assert not allowed(address, Dial(metadata=True).elsewhere())
     assert not any(allowed(one, Dial(metadata=True)) for one in ("0.0.0.0", "::", "224.0.0.1", "ff02::1"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_what_stays_on_the_machine_is_read_by_nobody(address: str) -> None:
+    """Plain http is as good as TLS there."""
+    assert unread(address)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "169.254.170.2", "169.254.131.2", "fd00:ec2::254", "fe80::1%1"])
+def test_a_metadata_server_is_reached_over_the_machines_own_link(address: str) -> None:
+    """Each cloud has it in plain http, and nothing else may go there so."""
+    assert unread(address, metadata=True)
+    assert not unread(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "10.0.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
+     "2002:a9fe:a9fe::", "::ffff:10.0.0.1", "64:ff9b::808:808", "0.0.0.0", "::", "224.0.0.1", "", "localhost", "127.1"],
+)  # a table  # fmt: skip
+def test_what_leaves_the_machine_can_be_read(address: str) -> None:
+    """In a private network as well; NAT64 and 6to4 wrap an address of the loopback, and send it away all the same."""
+    assert not unread(address, metadata=True)
 
 
 @pytest.mark.parametrize("address", PUBLIC)

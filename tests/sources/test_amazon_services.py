@@ -18,6 +18,7 @@ from credproxy.core.kinds.sources.ecr import EcrSource
 from credproxy.ports import Caches, Source, trouble_of
 from credproxy.sources import make
 from tests.contract import CANARY, Ground, SourceContract
+from tests.hints import filled
 
 
 ECR = parse_uri("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/v2/a/b/manifests/latest")
@@ -191,6 +192,38 @@ async def test_another_address_of_the_service_is_taken_from_amazons_own_variable
     assert urls[0] == "https://ecr.test/"
     assert [request.dial.own for request in ground.http.requests] == [True, True]
     assert urls[1].startswith("https://all.test/v1/authorization-token?domain=corp&")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1:4566", "http://ecr.test", "http://[64:ff9b::7f00:1]", "ecr.test", "ftp://x"]
+)
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL"])
+async def test_a_signed_request_does_not_leave_the_machine_in_plain_http(variable: str, url: str) -> None:
+    """Nothing is sent, and the variable is named; one of this machine's own addresses may be asked so."""
+    ground = ground_with_key()
+    ground.environ[variable] = url
+    with pytest.raises(Failed) as caught:
+        await stored(ground.made(EcrSource()))
+    failure = caught.value.failure
+    assert (failure.code, failure.message.startswith(f"the variable {variable!r} ")) == (
+        Code.CREDENTIAL_UNREADABLE,
+        True,
+    )
+    assert filled(failure.hint, "write https://HOST into it, or unset {}; then credproxy stop") == (variable,)
+    assert ground.http.requests == []
+    ground.http.script["http://"] = ground.http.script["https://"]
+    for own in ("http://127.0.0.1:4566", "http://[::1]:4566", "http://localhost"):
+        ground.environ[variable] = own
+        await stored(ground.made(EcrSource()))
+        assert ground.http.requests[-1].url == f"{own}/"
+
+
+async def test_amazons_own_switch_has_its_variables_ignored() -> None:
+    """As it does for Amazon's tools."""
+    ground = ground_with_key()
+    ground.environ |= {"AWS_ENDPOINT_URL": "http://10.0.0.1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    await stored(ground.made(EcrSource()))
+    assert ground.http.requests[0].url == "https://api.ecr.eu-west-1.amazonaws.com/"
 
 
 async def test_half_of_a_key_is_told() -> None:

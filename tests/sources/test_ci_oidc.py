@@ -125,6 +125,20 @@ async def test_a_job_of_github_without_the_permission_says_so(missing: str) -> N
     assert await Job(GITHUB).given()
 
 
+@pytest.mark.parametrize("url", ["http://actions.test/t?v=2", "nonsense"])
+async def test_the_jobs_token_does_not_leave_the_machine_in_plain_http(url: str) -> None:
+    """What the job may ask with would be read on the way."""
+    job = Job(GITHUB | {"ACTIONS_ID_TOKEN_REQUEST_URL": url})
+    failure = await job.failure()
+    assert failure.code is Code.CREDENTIAL_UNREADABLE
+    assert failure.message.startswith("the variable 'ACTIONS_ID_TOKEN_REQUEST_URL' ")
+    (name,) = filled(failure.hint, "{} is set by the runner: start the daemon in a step of the job, as it is set there")
+    assert name == "ACTIONS_ID_TOKEN_REQUEST_URL"
+    assert job.http.requests == []
+    own = Job(GITHUB | {"ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:1/t"})
+    assert await own.source.locate(TARGET, None) is not None
+
+
 async def test_gitlab_has_it_in_the_variable_that_the_rule_names() -> None:
     """``id_tokens`` of its job."""
     assert await Job({"VAULT_ID": token()}, variable="VAULT_ID").given() == token()

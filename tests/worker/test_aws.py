@@ -306,3 +306,32 @@ def test_a_busy_service_may_pass(home: Path, amazon: Amazon, monkeypatch: pytest
     failure = refused(profile="default", role_arn=ROLE)
     assert failure.code is Code.UPSTREAM_UNAVAILABLE
     assert amazon.asked == ["AssumeRole"] * 2
+
+
+@pytest.mark.parametrize("of", ["variable", "profile"])
+def test_the_address_of_an_instances_metadata_is_on_its_own_link(
+    home: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """The library asks there by itself, in plain http: a key that anybody on the way could read, or give."""
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    if of == "variable":
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://imds.test:1338/")
+    config(home, "[default]\nec2_metadata_service_endpoint = http://imds.test:1338/\n")
+    failure = refused()
+    assert failure.code is Code.DOWNGRADE
+    assert failure.message.startswith("host 'imds.test'")
+    assert ("AWS_EC2_METADATA_SERVICE_ENDPOINT" in failure.hint) is (of == "variable")
+
+
+@pytest.mark.parametrize("of", ["variable", "profile"])
+def test_a_service_of_amazons_is_not_asked_in_plain_http(home: Path, monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    """An address of the environment's, or of the services of a profile; a loopback one serves every other test here."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    if of == "variable":
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://10.0.0.1:4566")
+    profile = f"[default]\n{PLAIN}region = eu-west-1\nservices = local\n"
+    config(home, f"{profile}[services local]\nsts =\n  endpoint_url = http://10.0.0.1:4566\n")
+    failure = refused(role_arn=ROLE)
+    assert failure.code is Code.DOWNGRADE
+    assert failure.message.startswith("host '10.0.0.1'")
+    assert ("AWS_ENDPOINT_URL_STS" in failure.hint) is (of == "variable")

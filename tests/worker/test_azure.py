@@ -125,6 +125,17 @@ def test_the_identity_of_a_machine(environment: pytest.MonkeyPatch) -> None:
         assert server.headers["metadata"] == "true"
 
 
+@pytest.mark.parametrize("variable", ["AZURE_POD_IDENTITY_AUTHORITY_HOST", "IDENTITY_ENDPOINT"])
+def test_another_machine_is_not_asked_for_an_identity_in_plain_http(
+    environment: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A secret of App Service's goes along, and a token comes back."""
+    environment.setenv("IDENTITY_HEADER", "canary-header")
+    environment.setenv(variable, "http://10.0.0.1/msi/token")
+    failure = refused(question(None, None, "managed"))
+    assert (failure.code, variable in failure.message) == (Code.DOWNGRADE, True)
+
+
 def test_a_machine_without_an_identity_is_passed_over(
     entra: TokenServer, trusted: Trusted, environment: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,12 @@
 """What libraries may reach, and how: behind the dial guard, with our trust, following nothing."""
 
+import errno
+import socket
+
 import pytest
 
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.worker.egress import Egress
+from credproxy.worker.egress import Egress, check_plain
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.adapters.test_pump import Trusted
 from tests.hints import filled
@@ -51,11 +54,84 @@ def test_only_the_cloud_is_asked_for_the_machines_identity(url: str) -> None:
     assert filled(failure.hint, "correct where {} is named, or its DNS entry")
 
 
-def test_a_secret_does_not_travel_the_internet_in_plain_http() -> None:
-    """To an address of one's own it may."""
-    failure = refused(Egress(5), "http://8.8.8.8/token")
+@pytest.mark.parametrize("host", ["8.8.8.8", "10.0.0.1", "[fd00::1]", "[64:ff9b::808:808]", "[2002:808:808::]"])
+def test_a_secret_does_not_leave_the_machine_in_plain_http(host: str) -> None:
+    """Neither for the internet nor for a private network, in whatever form the address is written."""
+    failure = refused(Egress(5), f"http://{host}/token")
     assert failure.code is Code.DOWNGRADE
-    assert filled(failure.hint, "write https:// where its URL is configured") == ()
+    assert failure.message == f"host '{host.strip('[]')}': others could read what is asked there in plain http"
+    assert filled(failure.hint, "write https:// {}") == ("where its URL is configured",)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "http://10.0.0.1:4566"),
+        ("AWS_ENDPOINT_URL_STS", "http://10.0.0.1"),
+        ("IDENTITY_ENDPOINT", "http://10.0.0.1/msi/token"),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://10.0.0.1"),
+    ],
+)
+def test_the_variable_that_names_the_host_is_told(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """Its user may have forgotten it; a value may hold a login, and is not shown."""
+    monkeypatch.setenv(variable, value.replace("//", "//u:canary@"))
+    failure = refused(Egress(5), value)
+    assert failure.message.startswith(f"host '10.0.0.1' of {variable}: others could read")
+    assert filled(failure.hint, "write https:// {}") == (f"into {variable}",)
+
+
+@pytest.mark.parametrize("host", ["metadata.google.internal", "10.0.0.1"])
+def test_a_metadata_server_is_on_the_machines_own_link(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """One of another network could be anybody's: its name is looked up in plain as well."""
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 80))]
+    )
+    monkeypatch.setenv("GCE_METADATA_HOST", f"{host}:80")
+    failure = refused(Egress(5), f"http://{host}/computeMetadata/v1/")
+    assert failure.code is Code.DOWNGRADE
+    assert failure.message.startswith(f"metadata server '{host}' of GCE_METADATA_HOST")
+    assert filled(failure.hint, "a metadata server is at 169.254.169.254, or on this machine: correct {}") == (
+        "GCE_METADATA_HOST",
+    )
+
+
+class Closed(socket.socket):
+    """One with which nothing can be reached, and nothing is tried."""
+
+    def connect(self, address: object, /) -> None:
+        """Refuse, as the network would."""
+        raise ConnectionRefusedError(errno.ECONNREFUSED, str(address))
+
+
+def test_the_metadata_server_of_app_service_is_at_another_address_of_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variable names one such as 169.254.131.2, which is dialled; a name that leads there is not."""
+    monkeypatch.setattr(socket, "socket", Closed)
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://169.254.131.2:8081/msi/token")
+    failure = refused(Egress(5), "http://169.254.131.2:8081/msi/token")
+    said = "metadata server '169.254.131.2' of IDENTITY_ENDPOINT cannot be reached: connection refused"
+    assert (failure.code, failure.message) == (Code.UPSTREAM_UNAVAILABLE, said)
+    link = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.131.2", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: link)
+    for name in ("msi.test", "169.254.131.2.test"):
+        assert refused(Egress(5), f"http://{name}/").code is Code.ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254", "http://[fd00:ec2::254]/", "http://127.0.0.1:1338", "https://x.test"]
+)
+def test_a_library_may_ask_the_link_by_itself(url: str) -> None:
+    """As botocore asks an instance for its role."""
+    check_plain(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://8.8.8.8", "http://imds.test:1338", "http://[64:ff9b::7f00:1]/", "nonsense", "ftp://x"]
+)
+def test_a_library_asks_nobody_else_in_plain_http(url: str) -> None:
+    """A name could lead anywhere, and nothing guards where the library dials."""
+    with pytest.raises(Failed) as caught:
+        check_plain(url)
+    assert caught.value.failure.code is Code.DOWNGRADE
 
 
 @pytest.mark.parametrize(

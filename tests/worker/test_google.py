@@ -317,3 +317,27 @@ def test_a_token_server_that_is_down_is_reported_at_once(tmp_path: Path) -> None
     with TokenServer() as server:
         path = server.service_account(tmp_path, token_uri="http://127.0.0.1:1/token")
     assert refused(path).message == "host '127.0.0.1' cannot be reached: connection refused"
+
+
+@pytest.mark.parametrize("key", ["token_url", "service_account_impersonation_url", "credential_source"])
+def test_no_url_of_a_file_of_credentials_is_asked_in_plain_http_on_another_machine(
+    server: TokenServer, tmp_path: Path, key: str
+) -> None:
+    """Each is sent a secret, or gives one. A link-local address of the machine's own cloud is where some have it."""
+    server.replies["/subject"] = (200, {"t": "canary-subject"})
+    source: dict[str, object] = {
+        "url": f"{server.url}/subject",
+        "format": {"type": "json", "subject_token_field_name": "t"},
+    }
+    away = f"http://10.0.0.1{IMPERSONATE}"
+    changed: dict[str, object] = {key: source | {"url": away} if key == "credential_source" else away}
+    failure = refused(written(tmp_path, external(server, source) | changed))
+    assert (failure.code, "'10.0.0.1'" in failure.message) == (Code.DOWNGRADE, True)
+    assert filled(failure.hint, "write https:// {}") == ("where its URL is configured",)
+
+
+def test_the_token_uri_of_a_service_account_is_not_asked_in_plain_http_on_another_machine(
+    server: TokenServer, tmp_path: Path
+) -> None:
+    """What its key signs is good for an hour."""
+    assert refused(server.service_account(tmp_path, token_uri="http://10.0.0.1/token")).code is Code.DOWNGRADE

@@ -60,9 +60,22 @@ def server_problem(url: str | None, *, insecure: bool = False) -> str:
         return "wanted the address of a server, such as https://vault.example.com:8200"
     if "@" in parts.netloc or parts.path not in {"", "/"} or "?" in url or "#" in url:
         return "nothing but a host and a port may stand in it"
-    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
+    if not insecure and not _is_unread(parts):
         return "over plain http others could read the token: wanted https://, or insecure = true"
     return ""
+
+
+def endpoint_problem(url: str) -> str:
+    """Say why a URL of the environment cannot be asked with a secret; "" if it can."""
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not _has_host(parts) or "@" in parts.netloc:
+        return "is not the URL of a server"
+    return "" if _is_unread(parts) else "leads to another machine in plain http, where others could read what is sent"
+
+
+def _is_unread(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    return parts.scheme == "https" or is_loopback(f"[{host}]" if ":" in host else host)
 
 
 def _split(url: str) -> SplitResult | None:
