@@ -260,7 +260,7 @@ def helper(bench: Bench) -> None:
         spent = []
         for _ in range(CALLS):
             spent.append(spawn_time(str(BIN / "credproxy-helper"), body, environ))
-            time.sleep(0.004)  # so that they meet all of a download, and are no load of their own
+            time.sleep(0.004)  # so that they meet all of a download, and load nothing themselves
         return spent
 
     def told(spent: list[float]) -> tuple[float, float]:

@@ -106,11 +106,11 @@ def _of(path: Path) -> Iterator[Hint]:
 
 
 def _of_kinds(module: ast.Module) -> Iterator[tuple[ast.expr, _Scope]]:
-    """The hints of kinds: the answers of ``setup``, and ``remedy``."""
+    """The hints of kinds: the answers of ``setup`` and ``setup_of``, and ``remedy``."""
     for kind in (node for node in module.body if isinstance(node, ast.ClassDef)):
         for node in kind.body:
             match node:
-                case ast.FunctionDef(name="setup"):
+                case ast.FunctionDef(name="setup" | "setup_of"):
                     returns = (each for each in ast.walk(node) if isinstance(each, ast.Return))
                     yield from ((each.value, _Scope((node,), module)) for each in returns if each.value)
                 case ast.AnnAssign(target=ast.Name(id="remedy"), value=ast.expr() as value):

@@ -22,6 +22,7 @@ THROUGH = {
     "core.ask.azure_hosts": "providers/test_azure.py",
     "cli.held_login": "real/test_oauth_login.py",
     "cli.login_wish": "cli/test_login.py",
+    "cli.oauth_logout": "cli/test_login.py",
     "cli.oauth_means": "cli/test_device_login.py",
     "cli.quiet": "cli/test_explain.py",
     "cli.typed_login": "cli/test_login.py",

@@ -100,9 +100,18 @@ def login(
 @click.argument("host")
 @click.pass_obj
 def logout(keyring: "WritableKeyring | None", host: str) -> None:
-    """Delete the login for HOST, wherever login put it."""
+    """Delete the login for HOST, wherever login put it.
+
+    A refresh token is revoked at its identity provider first,
+    if that offers it; what fails there is a warning.
+    """
     settings, key, target, rule = _about(host)
-    _log_out(settings, key, rule=rule, keyring=keyring)
+    revoked, trouble = _revoked(settings, rule, target)
+    if revoked:
+        say(f"revoked at {revoked}")
+    gone = _log_out(settings, key, rule=rule, keyring=keyring)
+    for line in trouble if gone else ():
+        say(line, err=True)
     forget(target.authority)
 
 
@@ -144,9 +153,9 @@ def _log_in(wish: LoginWish, store: LoginStore, *, keyring: "WritableKeyring | N
 def _had(wish: LoginWish, username: str) -> tuple[str, Secret]:
     """User name and secret, tried. Raises LoginError, Failed."""
     if isinstance(wish.rule, OauthHost):
-        from credproxy.cli.oauth_login import refresh_token  # noqa: PLC0415  aiohttp takes long
+        from credproxy.cli.oauth_login import client_secret, refresh_token  # noqa: PLC0415  aiohttp takes long
 
-        return "", refresh_token(wish, wish.rule)
+        return "", (refresh_token if wish.rule.rotates else client_secret)(wish, wish.rule)
     if wish.flow is not None:
         raise LoginError(f"--flow means nothing for a host of provider {wish.rule.tag()!r}", "leave it out")
     from credproxy.cli.typed_login import typed  # noqa: PLC0415  as above
@@ -154,7 +163,18 @@ def _had(wish: LoginWish, username: str) -> tuple[str, Secret]:
     return typed(wish, username)
 
 
-def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "WritableKeyring | None") -> None:
+def _revoked(settings: Settings, rule: HostRule, target: Target) -> tuple[str, tuple[str, ...]]:
+    """At which identity provider a login was revoked; "" for none, with the lines that say why not."""
+    if not isinstance(rule, OauthHost) or not rule.rotates:
+        return "", ()
+    from credproxy.cli.oauth_logout import revoke_login  # noqa: PLC0415  aiohttp takes long
+
+    with told():
+        return revoke_login(settings, rule, target=target)
+
+
+def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "WritableKeyring | None") -> list[str]:
+    """Delete a login; give the names of the places that had it."""
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
     places = LoginPlaces(settings, rule, key=key, keyring=keyring)
@@ -164,6 +184,7 @@ def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "Writable
         say(f"deleted from {name}")
     if not gone:
         say(f"no login for {key} was stored from here")
+    return gone
 
 
 def forget(authority: str) -> None:

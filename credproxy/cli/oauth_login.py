@@ -1,7 +1,7 @@
 """A login at an identity provider: a person confirms it in a browser, here or on another device; the refresh token is tried.
 
 It is tried as the daemon will use it, by one renewal, which the server may not allow this client. If the server replaces the
-token, the new one is stored.
+token, the new one is stored. A client's own secret is typed, and tried by one request for a token.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator
+
+import click
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
@@ -31,11 +33,12 @@ from credproxy.core.ask.credential import Caller, Secret
 from credproxy.core.ask.http import Dial
 from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.target import Question
+from credproxy.core.config.settings import Settings
 from credproxy.core.kinds.oauth2 import Flow, OauthHost
 from credproxy.daemon.build import KEY_BYTES, World, provider_tools
 from credproxy.exchange.login_check import UnprovenError, check_page
 from credproxy.exchange.oauth_token import NO_REFRESH, OauthToken
-from credproxy.ports import converse
+from credproxy.ports import Source, converse
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth2 import LoginMeans, OauthProvider
 from credproxy.providers.oauth_secrets import OauthSecrets
@@ -62,10 +65,40 @@ def refresh_token(wish: LoginWish, rule: OauthHost) -> Secret:
         return asyncio.run(_refresh_token(wish, rule, given))
 
 
+def client_secret(wish: LoginWish, rule: OauthHost) -> Secret:
+    """Give the secret of the rule's client, once it was tried.
+
+    Raises:
+        LoginError: nobody can be asked.
+        Failed: it is refused, or the server cannot be asked.
+    """
+    for option, given in (("-u", wish.username), ("--flow", wish.flow)):
+        if given:
+            raise LoginError(f"{option} means nothing here: the client's secret is asked for", "leave it out")
+    if wish.password_stdin:
+        secret = Secret(piped())
+    elif sys.stdin.isatty():
+        secret = Secret(click.prompt(f"Secret of the client {rule.client_id!r}", hide_input=True))
+    else:
+        raise LoginError("there is no terminal to ask on", "pipe it in, with --password-stdin")
+    from_text(secret.reveal(), None, where="the client's secret", hint="type it again")
+    if not wish.no_check:
+        with quiet():
+            asyncio.run(_tried(wish, rule, secret))
+    return secret
+
+
+async def _tried(wish: LoginWish, rule: OauthHost, secret: Secret) -> None:
+    clock = SystemClock()
+    held = HeldLogin(clock, secret)
+    async with AiohttpClient(clock) as http, own_provider(wish.settings, rule, http=http, held=held) as provider:
+        await in_time(clock, _try(wish, rule, provider, http))
+
+
 async def _refresh_token(wish: LoginWish, rule: OauthHost, given: Secret | None) -> Secret:
     clock = SystemClock()
     held = HeldLogin(clock, given)
-    async with AiohttpClient(clock) as http, _provider(wish, rule, http, held) as provider:
+    async with AiohttpClient(clock) as http, own_provider(wish.settings, rule, http=http, held=held) as provider:
 
         async def had() -> LoginMeans:
             return await provider.begin(wish.target, from_now(clock))
@@ -112,18 +145,20 @@ async def _try(wish: LoginWish, rule: OauthHost, provider: OauthProvider, http: 
 
 
 @contextlib.asynccontextmanager
-async def _provider(
-    wish: LoginWish, rule: OauthHost, http: AiohttpClient, held: HeldLogin
+async def own_provider(
+    settings: Settings, rule: OauthHost, *, http: AiohttpClient, held: HeldLogin | None = None
 ) -> AsyncIterator[OauthProvider]:
-    """The daemon's own, with a refresh token that is stored nowhere yet."""
+    """The daemon's own provider; with a ``held`` login in place of the one that is stored, or not stored yet."""
     clock, files = SystemClock(), SystemFiles()
     processes = SystemProcesses(os.environ, clock=clock, metrics=PrometheusMetrics())
-    processes.search(wish.settings.helper_path)
+    processes.search(settings.helper_path)
     learned = Learned(secrets.token_bytes(KEY_BYTES))
     keyring = keyring_of(os.environ, clock=clock, uid=os.geteuid(), processes=processes)
     world = World(os.environ, os.geteuid(), clock, http, processes, files, JwtSigner(), learned, keyring)
-    tools = provider_tools(wish.settings, world)
-    places = {key: held if key == rule.login_key else tools.source(place) for key, place in rule.places.items()}
+    tools = provider_tools(settings, world)
+    places: dict[str, Source] = {key: tools.source(place) for key, place in rule.places.items()}
+    if held is not None:
+        places[rule.login_key] = held
     try:
         yield OauthProvider(
             rule, secrets=OauthSecrets(rule, sources=places, keys=tools.keys, clock=clock), http=http, clock=clock

@@ -36,7 +36,7 @@ class OauthServer:
     Attributes:
         dial: where its endpoints may be reached.
         issuer: "" if the rule only names endpoints.
-        token_url, device_url, authorize_url: its endpoints; "" if there is none, or if it is not known yet.
+        token_url, device_url, authorize_url, revocation_url: its endpoints; "" if there is none, or if it is not known yet.
     """
 
     dial: Dial
@@ -44,6 +44,7 @@ class OauthServer:
     token_url: str = ""
     device_url: str = ""
     authorize_url: str = ""
+    revocation_url: str = ""
 
     @property
     def subject(self) -> str:
@@ -112,11 +113,13 @@ def _completed(named: OauthServer, found: dict[str, object]) -> OauthServer:
     device, authorize = _parsed(found, "device_authorization_endpoint"), _parsed(found, "authorization_endpoint")
     # Only a browser opens the second one, without a secret of ours.
     seen = authorize is not None and (authorize[1].scheme == "https" or _is_own(named, authorize[1]))
+    revocation = _parsed(found, "revocation_endpoint")
     return replace(
         named,
         token_url=named.token_url or _token_url(named, found),
         device_url=named.device_url or (device[0] if device and _is_own(named, device[1]) else ""),
         authorize_url=named.authorize_url or (authorize[0] if authorize and seen else ""),
+        revocation_url=revocation[0] if revocation and _may_have_token(named, revocation[1]) else "",
     )
 
 
@@ -133,6 +136,12 @@ def _token_url(named: OauthServer, found: dict[str, object]) -> str:
         hint = "ask its administrator to name an https address"
         raise failed(Code.DOWNGRADE, f"{_issuer(named)} sends logins to plain http, at {shown(url)}", hint=hint)
     raise failed(Code.REALM_REFUSED, f"{_issuer(named)} sends logins to another origin, at {shown(url)}", hint=hint)
+
+
+def _may_have_token(named: OauthServer, target: Target) -> bool:
+    """Whether a refresh token may be sent there to be revoked: where it comes from, which the operator has named."""
+    own = {parse_uri(url).origin for url in (named.issuer, named.token_url) if url}
+    return target.origin in own
 
 
 def _is_own(named: OauthServer, target: Target) -> bool:

@@ -16,9 +16,9 @@ from credproxy.core.ask.http import Dial
 from credproxy.core.ask.login import bounded
 from credproxy.core.ask.stored import not_stored
 from credproxy.core.ask.target import Question, Target
-from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.kinds.oauth2 import OauthHost
-from credproxy.exchange import oauth_token
+from credproxy.exchange import oauth_revocation, oauth_token
 from credproxy.exchange.oauth_client import OauthClient
 from credproxy.exchange.oauth_refusals import GrantRefused
 from credproxy.exchange.oauth_server import OauthServer, find
@@ -128,15 +128,46 @@ class OauthProvider:
         del wanted
         self._until = float("-inf")
 
-    async def begin(self, target: Target, terms: Terms) -> LoginMeans:
-        """What a login is begun with; to be made again before each request of a client whose proof is taken once.
+    async def begin(self, target: Target, terms: Terms, *, revoking: bool = False) -> LoginMeans:
+        """What a login is begun with, or ended; to be made again before each request of a client whose proof is taken once.
+
+        Args:
+            target: what is logged in to.
+            terms: limits of the conversation.
+            revoking: the server's document is wanted even where the rule names all that a login needs.
 
         Raises:
             Failed: as ``oauth_server.find``; credential_unreadable.
         """
-        server = self._named if self._named.complete else await converse(find(self._named), self._http, terms=terms)
+        enough = self._named.complete and not (revoking and self._named.issuer)
+        server = self._named if enough else await converse(find(self._named), self._http, terms=terms)
         located = await self._secrets.read(await self._secrets.locate(target, client_alone=True))
         return LoginMeans(server, await self._secrets.client(server, located), self._wanted)
+
+    async def revoke(self, target: Target, terms: Terms) -> str:
+        """Revoke the refresh token that is stored, as it is once nobody else uses it.
+
+        Returns:
+            The server's name; "" if nothing is stored.
+
+        Raises:
+            Failed: no_challenge (the server does not say where); as ``oauth_revocation.revoke``, ``begin`` and a source's turn.
+        """
+        source = self._secrets.sources["refresh_token"]
+        identity = await source.locate(target, None)
+        if identity is None:
+            return ""
+        server, client, _ = await self.begin(target, terms, revoking=True)
+        if not server.revocation_url:
+            message = f"{server.subject} does not say where that is done"
+            raise failed(Code.NO_CHALLENGE, message, hint="see whether its document has a revocation_endpoint")
+        assert isinstance(source, Rewritable)  # OauthHost.mistakes
+        async with source.turn(identity, target, until=terms.patience) as turn:
+            if turn.login is None:
+                return ""
+            token = secret_of(turn.login.stored)
+            await converse(oauth_revocation.revoke(server, client, token=token), self._http, terms=terms)
+        return server.subject
 
     async def _server(self, terms: Terms) -> OauthServer:
         """Where tokens are had. Raises Failed as ``oauth_server.find``."""
@@ -231,7 +262,10 @@ class OauthProvider:
         self, server: OauthServer, located: LocatedSecrets, limits: OauthLimits, terms: Terms
     ) -> OauthToken:
         source, identity = self._secrets.sources["refresh_token"], located.identities["refresh_token"]
-        setup, client = self._rule.setup(located.target), await self._secrets.client(server, located)
+        setup, client = (
+            self._rule.setup_of("refresh_token", located.target),
+            await self._secrets.client(server, located),
+        )
         assert isinstance(source, Rewritable)  # OauthHost.mistakes
         async with source.turn(identity, located.target, until=min(terms.patience, terms.deadline)) as turn:
             if turn.login is None:

@@ -114,7 +114,7 @@ class OauthSecrets:
         for key, identity in located.identities.items():
             if key != KEY:
                 login = await self.sources[key].read(identity, located.target, anew=anew)
-                logins[key] = self._usable(login, str(identity), located.target)
+                logins[key] = self._usable(login, key, str(identity), target=located.target)
         return replace(located, logins=logins)
 
     async def newer(self, located: LocatedSecrets) -> LocatedSecrets | None:
@@ -132,7 +132,7 @@ class OauthSecrets:
         for key, identity in (await self.locate(target)).identities.items():
             login = await self.sources[key].peek(identity, target) if key != KEY else None
             if login is not None:
-                self._usable(login, str(identity), target)
+                self._usable(login, key, str(identity), target=target)
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with one of its sources."""
@@ -153,7 +153,7 @@ class OauthSecrets:
 
     async def proof(self, server: OauthServer, located: LocatedSecrets) -> Proof:
         """What entitles to a token, for grants that spend nothing which is stored. Raises as ``client``."""
-        rule, setup = self._rule, self._rule.setup(located.target)
+        rule = self._rule
         match rule.grant:
             case "token_exchange":
                 return oauth_token.of_subject_token(
@@ -161,14 +161,14 @@ class OauthSecrets:
                     rule.subject_token_type,
                     wanted=rule.requested_token_type,
                     name=located.name("subject_token"),
-                    setup=setup,
+                    setup=rule.setup_of("subject_token", located.target),
                 )
             case "jwt_bearer" if rule.assertion is None:
                 audience = rule.assertion_audience or server.token_url
                 signed = await self._signed(located, rule.subject or rule.client_id, audience)
-                return oauth_token.of_assertion(signed, name=located.name(KEY), setup=setup, signed=True)
+                return oauth_token.of_assertion(signed, name=located.name(KEY), setup=rule.key_setup, signed=True)
             case "jwt_bearer":
-                name = located.name("assertion")
+                name, setup = located.name("assertion"), rule.setup_of("assertion", located.target)
                 return oauth_token.of_assertion(located.secret("assertion"), name=name, setup=setup, signed=False)
             case _:
                 return oauth_token.OF_CLIENT
@@ -198,10 +198,11 @@ class OauthSecrets:
         if trouble is not None:
             raise Failed(trouble)
         what = f"no {key} of the client {self._rule.client_id!r}"
-        raise not_stored(what, source.looked(target), setup=self._rule.setup(target))
+        raise not_stored(what, source.looked(target), setup=self._rule.setup_of(key, target))
 
-    def _usable(self, login: Login | None, name: str, target: Target) -> Login:
+    def _usable(self, login: Login | None, key: str, name: str, *, target: Target) -> Login:
+        hint = self._rule.setup_of(key, target)
         if login is None:
-            raise unreadable(name, "holds no secret", hint=self._rule.setup(target))
-        usable(login.stored, name, hint=self._rule.setup(target))
+            raise unreadable(name, "holds no secret", hint=hint)
+        usable(login.stored, name, hint=hint)
         return login

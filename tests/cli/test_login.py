@@ -255,6 +255,57 @@ def test_a_login_at_an_identity_provider_that_cannot_be_is_told(
     assert not (home / ".local/state/credproxy/logins.json").exists()
 
 
+ROBOT = f'{OAUTH}client_secret = {{ source = "login" }}\n'
+
+
+def test_the_secret_of_a_client_is_stored_where_its_rule_looks(home: Path) -> None:
+    """As any other login: it does not change by being used; and it is gone after ``logout``, without a word to the server."""
+    keyring = Keyring()
+    configure(home, ROBOT)
+    result = log_in("cache.test", keyring=keyring)
+    assert result.output == "logged in to cache.test\nstored in the keyring\n"
+    assert keyring.secrets == {("credproxy:cache.test", ""): "canary-pass"}
+    assert "rotates" not in stored(home)["cache.test"]
+    assert run("logout", "cache.test", keyring=keyring).output == "deleted from the keyring\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-u", "me", "--password-stdin"), "-u means nothing here"),
+        (("--flow", "device"), "--flow means nothing here"),
+        ((), "there is no terminal to ask on"),
+        (("--password-stdin",), "'127.0.0.1:1'"),
+    ],
+)
+def test_the_secret_of_a_client_that_cannot_be_had_or_tried_is_told(
+    home: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """And nothing is stored."""
+    keyring = Keyring()
+    configure(home, ROBOT.replace("https://id.test/t", "http://127.0.0.1:1/t"))
+    result = run("login", "cache.test", *arguments, keyring=keyring)
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+    assert keyring.secrets == {}
+
+
+def test_a_login_that_cannot_be_revoked_goes_from_here_all_the_same(home: Path) -> None:
+    """With a warning: who logs out wants it gone, and may do at the provider what is left."""
+    keyring, path = Keyring(), home / "token"
+    source = f'refresh_token = {{ source = "file", path = "{path}" }}\n'
+    configure(home, REFRESH.replace('token_url = "https://id.test/t"', 'issuer = "http://127.0.0.1:1"') + source)
+    path.write_text("canary-pass\n")
+    path.chmod(0o600)
+    result = run("logout", "cache.test", keyring=keyring)
+    assert (result.exit_code, path.exists()) == (0, False)
+    assert result.stdout.split() == ["deleted", "from", str(path)]
+    assert "warning: the login was not revoked: issuer 'http://127.0.0.1:1'" in " ".join(result.stderr.split())
+    assert "end the session there" in " ".join(result.stderr.split())
+    again = run("logout", "cache.test", keyring=keyring)
+    assert again.output == "no login for cache.test was stored from here\n", "there is nothing to warn about"
+
+
 @pytest.mark.parametrize("place", ["login", "file"])
 def test_a_refresh_token_goes_where_its_rule_looks(home: Path, place: str) -> None:
     """In the keyring nothing else is written for each renewal; a file is the rule's own."""
@@ -291,7 +342,7 @@ def test_one_login_at_an_identity_provider_is_for_all_hosts_of_its_rule(
     for name in (typed, key):
         assert log_in(name, keyring=keyring).exit_code == 0
         assert list(stored(home)) == [key]
-        assert run("logout", name, keyring=keyring).output == "deleted from the keyring\n"
+        assert run("logout", name, keyring=keyring).stdout == "deleted from the keyring\n"
         assert stored(home) == {}
 
 

@@ -148,3 +148,22 @@ async def test_an_issuer_that_has_neither_is_told_apart_from_one_that_is_down(st
     assert isinstance(failure, Failure)
     assert failure.code is code
     assert len(requests) == (1 if status == 503 else 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "taken"),
+    [
+        ({}, "https://id.test/revoke", True),
+        ({}, "https://elsewhere.test/revoke", False),
+        ({}, "http://id.test/revoke", False),
+        ({"token_url": "https://elsewhere.test/token"}, "https://elsewhere.test/revoke", True),
+        ({"token_url": "https://elsewhere.test/token"}, "https://third.test/revoke", False),
+    ],
+)
+async def test_a_refresh_token_is_sent_to_be_revoked_only_where_it_comes_from(
+    given: Mapping[str, str], url: str, *, taken: bool
+) -> None:
+    """A changed document could have it sent anywhere else; some issuers have their endpoints on a host that the rule has to name."""
+    server, _ = await found({FIRST: answer(DOCUMENT | {"revocation_endpoint": url})}, named(**given))
+    assert isinstance(server, OauthServer)
+    assert server.revocation_url == (url if taken else "")

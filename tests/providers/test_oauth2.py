@@ -631,6 +631,61 @@ def _faults() -> Iterator[Setting]:
     yield serve(failed(Code.UPSTREAM_UNAVAILABLE, "down"))
 
 
+REVOKE = "https://id.test/revoke"
+
+
+def revoking(world: World, **document: str) -> World:
+    """A world whose issuer says where tokens are revoked."""
+    found = {"issuer": ISSUER, "token_endpoint": URL, "revocation_endpoint": REVOKE} | document
+    world.http.script[f"{ISSUER}/.well-known/"] = [lambda _: world.server.answer(found)]
+    world.http.script[REVOKE] = [lambda _: world.server.answer({})]
+    return world
+
+
+async def test_a_login_that_ends_is_revoked_with_the_token_that_is_stored_now() -> None:
+    """Renewed or not; what is stored is left to who deletes it, and the issuer's document is asked for though the rule names all."""
+    urls = {"device_url": "https://id.test/d", "authorize_url": "https://id.test/a"}
+    world = revoking(World(**REFRESH, issuer=ISSUER, **urls))
+    await world.grant()
+    assert world.stored == "refresh-1\n"
+    assert await world.provider.revoke(question(URI).target, world.terms()) == "token server 'id.test'"
+    (request,) = [request for request in world.http.requests if request.url == REVOKE]
+    assert form(request)["token"] == "refresh-1"
+    assert world.stored == "refresh-1\n"
+    assert not world.files.content.get(LOCK), "nothing says that the token may be spent"
+
+
+async def test_nothing_is_asked_where_nothing_is_stored() -> None:
+    """Not even the issuer; nor is a server, where the login goes in that moment."""
+    world = revoking(World(**REFRESH, issuer=ISSUER))
+    world.http.script[f"{ISSUER}/.well-known/"] = [lambda _: _gone(world)]
+    assert await world.provider.revoke(question(URI).target, world.terms()) == ""
+    assert [request.url for request in world.http.requests if "well-known" not in request.url] == []
+    world.http.requests.clear()
+    with pytest.raises(Failed, match="is not there"):
+        await world.provider.revoke(question(URI).target, world.terms())
+    assert world.http.requests == []
+
+
+def _gone(world: World) -> Response:
+    """The issuer's document, while somebody logs out."""
+    world.files.remove(PATH)
+    return world.server.answer({"issuer": ISSUER, "token_endpoint": URL, "revocation_endpoint": REVOKE})
+
+
+@pytest.mark.parametrize("issuer", [ISSUER, None])
+async def test_a_server_that_does_not_say_where_tokens_are_revoked_is_told(issuer: str | None) -> None:
+    """Or says that it is elsewhere, where no token goes."""
+    world = revoking(World(**REFRESH, issuer=issuer), revocation_endpoint="https://evil.test/")
+    with pytest.raises(Failed) as caught:
+        await world.provider.revoke(question(URI).target, world.terms())
+    failure = caught.value.failure
+    assert failure.code is Code.NO_CHALLENGE
+    assert failure.message == "token server 'id.test' does not say where that is done"
+    assert filled(failure.hint, "see whether its document has a revocation_endpoint") == ()
+    assert [request.url for request in world.http.requests if "well-known" not in request.url] == []
+
+
 CONTRACTS = {
     "oauth2": ProviderContract(
         OauthHost(match=HOST, client_id="c", token_url=URL, client_secret=EnvSource("S")),

@@ -45,6 +45,7 @@ const provider = new Provider(issuer, {
     deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     introspection: { enabled: true },
+    revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: async () => undefined,

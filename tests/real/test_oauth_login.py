@@ -124,10 +124,15 @@ def test_a_login_on_another_device_is_stored_and_serves_a_build_at_once(staged: 
     token = staged.headers(URI)["Authorization"][0].removeprefix("Bearer ")
     assert oidc.introspected(token)["active"]
     assert stored.read_text().strip() != first
-    said = terminal.shown + staged.log()
-    for secret in (first, token, stored.read_text().strip()):
+    last = stored.read_text().strip()
+    before = oidc.revoked()
+    done = staged.credproxy("logout", "cache.test")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "revoked at token server '127.0.0.1:" in done.stdout
+    assert (oidc.revoked(), oidc.introspected(token)["active"]) == (before + 1, False)
+    said = terminal.shown + staged.log() + done.stdout
+    for secret in (first, token, last):
         assert secret not in said
-    assert staged.credproxy("logout", "cache.test").returncode == 0
     assert left(staged) == ["state/credproxy/logins.json"]
     done = staged.helper(URI)
     assert done.returncode == 1

@@ -21,6 +21,8 @@ from credproxy.core.kinds.uses import Bundle, SecretFile, Used
 
 _PORT = re.compile(r":[0-9]+$")
 
+_NOT_STORED = "credproxy login stores nothing for this option: wanted another source, such as keyring, file or env"
+
 
 class _Matching(Base, frozen=True):
     """What comes first in every rule."""
@@ -80,6 +82,8 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         yield from (((key,), "wanted at least one source") for key, found in self._sources() if not found)
         for key, source in self.secrets():
             yield from within(key, source.problems())
+            if isinstance(source, LoginSource) and not (self.login_example and key[0] == self.login_key):
+                yield key, _NOT_STORED
 
     def uses(self) -> Iterator[Used]:
         """The files, programs and variables that it and its sources name."""

@@ -145,25 +145,30 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
 
     def setup(self, target: Target) -> str:
         """Where the secret goes, or where another refresh token comes from."""
-        return self.log_in(target) or self._other_setup
+        return self.setup_of(next(iter(self.used), "key_file"), target)
+
+    def setup_of(self, key: str, target: Target) -> str:
+        """The same for the secret of one option."""
+        if key == "key_file":
+            return self.key_setup
+        return self.log_in(target) if key == self.login_key else another_place(key)
 
     def log_in(self, target: Target) -> str:
-        """The command that gets a refresh token, and stores it where the rule has it."""
-        return f"credproxy login {shell(target.authority)}" if self.rotates else ""
+        """The command that gets a refresh token, or asks for the client's secret, and stores it where the rule has it."""
+        return f"credproxy login {shell(target.authority)}" if self.login_key else ""
 
     @property
     def login_key(self) -> str:
-        """A person logs in for a refresh token alone."""
-        return "refresh_token" if self.rotates else ""
+        """A person logs in for a refresh token; for the client's secret where the rule has it stored as a login."""
+        if self.rotates:
+            return "refresh_token"
+        of_client = (source for path, source in self.secrets() if path[0] == "client_secret")
+        return "client_secret" if any(isinstance(source, LoginSource) for source in of_client) else ""
 
     @property
     def rotates(self) -> bool:
         """The server may put another refresh token in the place of the one that was used."""
         return self.grant == "refresh_token"
-
-    @property
-    def _other_setup(self) -> str:
-        return another_place(self.used[0]) if self.used else self.key_setup
 
     def withheld(self, target: Target) -> str:
         """A URL that carries a signature of its own."""

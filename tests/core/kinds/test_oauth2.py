@@ -220,3 +220,37 @@ def test_the_narrowest_resource_of_a_url_counts() -> None:
     assert rule.opens(parse_uri("https://cache.test/a/b/c")) == ("https://cache.test/a/b/**",)
     assert rule.opens(parse_uri("https://c.test/a")) == ()
     assert host(client_secret=SECRET, resource=["https://cache.test/"]).opens(parse_uri("https://cache.test/a")) == ()
+
+
+LOGIN = {"source": "login"}
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"grant": "refresh_token", "client_secret": LOGIN}, "client_secret"),
+        ({"grant": "refresh_token", "client_secret": LOGIN | {"host": "other.test"}}, "client_secret"),
+        ({"grant": "jwt_bearer", "assertion": LOGIN}, "assertion"),
+        ({"grant": "token_exchange", "subject_token": LOGIN}, "subject_token"),
+    ],
+)
+def test_a_place_in_which_nothing_can_be_stored_is_refused(given: Mapping[str, object], key: str) -> None:
+    """A host has one login: beside a refresh token there would be none for the client's secret, and the token would be sent as one."""
+    (found,) = host(**given).problems()
+    assert found[0] == (key,)
+    assert found[1].startswith("credproxy login stores nothing for this option: wanted another source, such as keyring")
+
+
+def test_the_secret_of_a_client_may_be_stored_as_a_login() -> None:
+    """Each secret that is missing is told with its own remedy: a login stores one of them."""
+    target = parse_uri("https://cache.test:8443/")
+    robot = host(client_secret=LOGIN)
+    assert (list(robot.problems()), robot.login_key, robot.rotates) == ([], "client_secret", False)
+    assert robot.setup(target) == "credproxy login cache.test:8443"
+    exchange = host(grant="token_exchange", subject_token=SECRET, client_secret=LOGIN)
+    assert exchange.setup_of("client_secret", target) == "credproxy login cache.test:8443"
+    assert "subject_token = { source = ... }" in exchange.setup(target)
+    person = host(grant="refresh_token", client_secret=SECRET)
+    assert person.setup(target) == "credproxy login cache.test:8443"
+    assert "client_secret = { source = ... }" in person.setup_of("client_secret", target)
+    assert host(client_secret=SECRET).login_key == ""
