@@ -1,6 +1,7 @@
 """Fixtures that every test gets, and hypothesis profiles."""
 
 import asyncio
+import gc
 import os
 import shutil
 import subprocess
@@ -23,11 +24,20 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytes
 
 proc_is_own()  # read once in a process, and before its loop runs, as the daemon does
 
+gc.disable()  # until all tests are collected: nothing that is made meanwhile is let go
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow files: a slow one at the end would keep one process busy and the others idle."""
     long = {item.path for item in items if (mark := item.get_closest_marker("timeout")) and mark.args[0] >= 60}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish() -> None:
+    """Keep modules and collected tests out of every later garbage collection, or one that a test asks for takes half a second."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
