@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
+from pytest_asyncio import is_async_test
 
 from credproxy.server.namespaces import proc_is_own
 
@@ -61,9 +62,9 @@ def short_path() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _no_blocking_calls() -> Iterator[None]:
-    """Fail a test whose event loop blocks on a file, a socket or a sleep."""
+    """Fail a test whose event loop blocks on a file, a socket or a sleep; set up once, because that takes as long as most tests."""
     # Rare operations on a socket's own file are not worth a thread.
     with blockbuster_ctx(
         "credproxy",
@@ -77,8 +78,14 @@ def _no_blocking_calls() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-async def _no_leftover_tasks() -> AsyncIterator[None]:
-    """Fail a test that leaves a task running."""
+def _no_leftover_tasks(request: pytest.FixtureRequest) -> None:
+    """Fail a test that leaves a task running; only a test that has a loop can."""
+    if is_async_test(request.node):
+        request.getfixturevalue("_tasks_end")
+
+
+@pytest.fixture
+async def _tasks_end() -> AsyncIterator[None]:
     yield
     here = asyncio.current_task()
     left = {task for task in asyncio.all_tasks() if task is not here}
