@@ -110,7 +110,7 @@ def landlock_version() -> int:
     return max(0, found)
 
 
-def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
+def confine(*, parent: int, descriptors: int, memory: int, written: int = 0) -> Confinement:
     """Give up access to files, privileges and most of the machine for good; open descriptors keep working.
 
     Args:
@@ -119,6 +119,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
             closed.
         descriptors: ``RLIMIT_NOFILE``.
         memory: ``RLIMIT_DATA`` in bytes: beyond it a MemoryError is raised. Stacks of threads count as well.
+        written: ``RLIMIT_FSIZE`` in bytes, which also bounds files that are only in memory.
 
     Raises:
         Unfit(internal): the environment is not empty, other threads run (Landlock would not bind them), the parent
@@ -133,7 +134,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
     for limit, most in (
         (resource.RLIMIT_NOFILE, descriptors),
         (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, written),
     ):
         _, hard = resource.getrlimit(limit)
         reachable = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -67,14 +67,21 @@ class Connections:
         resolve: turns names into addresses.
         trust: builds TLS contexts; None to build them from this machine's files.
         connect: seconds, see CONNECT.
+        relayed: gives a connection that a relay has made, by its name (Dial.relay); blocks. None: there are no relays.
     """
 
     def __init__(
-        self, resolve: Resolve = system_resolve, *, trust: Trust | None = None, connect: float = CONNECT
+        self,
+        resolve: Resolve = system_resolve,
+        *,
+        trust: Trust | None = None,
+        connect: float = CONNECT,
+        relayed: Callable[[str], socket.socket] | None = None,
     ) -> None:
         self._resolve = resolve
         self._trust = trust or FileTrust()
         self._connect = connect
+        self._relayed = relayed
         self._lock = threading.Lock()
         self._idle = Idle()
         self._contexts: dict[tuple[Dial, int], ssl.SSLContext] = {}
@@ -113,9 +120,11 @@ class Connections:
             OSError: it failed; RefusedError if the dial guard did not let it through, ProxyError if a proxy is to
                 blame.
             ValueError: the host cannot be connected to.
-            Failed(tls_failed): the CA bundle cannot be read.
+            Failed: tls_failed, the CA bundle cannot be read; whatever a relay says.
         """
         url, dial = urlsplit(request.url), request.dial
+        if dial.relay and self._relayed is not None:
+            return self._by_relay(dial.relay, hold)
         host, port = _place(url)
         encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
         made = (
@@ -136,6 +145,16 @@ class Connections:
             raise
         sock: socket.socket = made.sock
         return sock
+
+    def _by_relay(self, relay: str, hold: Hold) -> socket.socket:
+        assert self._relayed is not None
+        found = self._relayed(relay)
+        try:
+            hold(found)
+        except BaseException:
+            found.close()
+            raise
+        return found
 
     def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
         """Dial a proxy, and tunnel to the target; errors until then are the proxy's and not the target's."""

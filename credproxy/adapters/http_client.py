@@ -23,6 +23,8 @@ from credproxy.adapters.http_session import Session
 from credproxy.adapters.interim_responses import SteadyHandler
 from credproxy.adapters.network_errors import Call, SilentError, explain
 from credproxy.adapters.pump_request import ANSWER, HEADED
+from credproxy.adapters.relay_connector import RelayConnector
+from credproxy.adapters.relayed_socket import AskForRelay
 from credproxy.adapters.tls_trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.adapters.upload import Upload
@@ -72,6 +74,7 @@ class AiohttpClient:
         connecting: seconds, see CONNECTING.
         sessions: see SESSIONS.
         trust: builds TLS contexts; None to build them from this machine's files.
+        relayed: gives connections that a relay makes; None: there are no relays.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class AiohttpClient:
         resolver: AbstractResolver | None = None,
         *,
         trust: Trust | None = None,
+        relayed: AskForRelay | None = None,
         taken: float = TAKEN,
         answer: float = ANSWER,
         headed: float = HEADED,
@@ -90,6 +94,7 @@ class AiohttpClient:
         self._clock = clock
         self._resolver = resolver
         self._trust = trust or FileTrust()
+        self._relayed = relayed
         self._taken = taken
         self._answer = answer
         self._headed = headed
@@ -224,20 +229,11 @@ class AiohttpClient:
 
     async def _open(self, key: _Key) -> None:
         dial, verbatim, _ = key
-        context = await asyncio.to_thread(self._trust.context, dial)
+        connector = await self._connector(dial, verbatim=verbatim)
         replaced = [known for known in self._sessions if known[:2] == key[:2]]
         surplus = [] if replaced else list(self._sessions)[: max(0, len(self._sessions) - self._most + 1)]
         for old in [*replaced, *surplus]:
             await self._sessions.pop(old).retire()
-        connector = aiohttp.TCPConnector(
-            ssl=context,
-            socket_factory=guarded_socket,
-            resolver=self._resolver,
-            ttl_dns_cache=10,
-            # Gateway requests wait for slow registries, and their number is limited by the connections of its own
-            # callers.
-            limit=0 if verbatim else 64,
-        )
         # The only hook that aiohttp has for how answers are read; both types make such a handler from a loop.
         handler = functools.partial(SteadyHandler, asyncio.get_running_loop(), self._headed)
         connector._factory = handler  # type: ignore[assignment]  # noqa: SLF001  see above
@@ -253,6 +249,16 @@ class AiohttpClient:
             trace_configs=[] if dial.proxy is None else [told_of_connections()],
         )
         self._sessions[key] = Session(made)
+
+    async def _connector(self, dial: Dial, *, verbatim: bool) -> aiohttp.BaseConnector:
+        # Gateway requests wait for slow registries, and their number is limited by the connections of its own callers.
+        limit = 0 if verbatim else 64
+        if dial.relay and self._relayed is not None:
+            return RelayConnector(self._relayed, dial.relay, limit=limit)
+        context = await asyncio.to_thread(self._trust.context, dial)
+        return aiohttp.TCPConnector(
+            ssl=context, socket_factory=guarded_socket, resolver=self._resolver, ttl_dns_cache=10, limit=limit
+        )
 
 
 def _login(proxy: Proxy | None) -> dict[str, str]:

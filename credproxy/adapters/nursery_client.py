@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
-from credproxy.core.ask.carrier_messages import FORK, KILL, NURSERY
+from credproxy.core.ask.carrier_messages import FORK, KILL, NURSERY, RELAY
 
 
 _STARTING = 20.0
@@ -25,7 +25,7 @@ log = structlog.get_logger("credproxy.carriers")
 
 
 class Newborn(NamedTuple):
-    """A carrier that was just forked: its process, and the socket to it."""
+    """A process that was just forked: its process, and the socket to it."""
 
     pid: int
     sock: socket.socket
@@ -35,7 +35,7 @@ class Nursery:
     """Starts carriers.
 
     Args:
-        ended: called for each carrier that ended, with its pid and its exit status, negative for a signal.
+        ended: called for each process that ended, with its pid and its exit status, negative for a signal.
         python: the interpreter, and its options.
     """
 
@@ -59,18 +59,21 @@ class Nursery:
             await self._ready()
 
     async def carrier(self) -> Newborn:
-        """Start a carrier.
+        """Start a carrier. Raises OSError, TimeoutError: it cannot be started."""
+        return await self._forked(FORK)
 
-        Raises:
-            OSError, TimeoutError: the carrier cannot be started.
-        """
+    async def relay(self) -> Newborn:
+        """Start a relay process. Raises OSError, TimeoutError: it cannot be started."""
+        return await self._forked(RELAY)
+
+    async def _forked(self, order: bytes) -> Newborn:
         async with self._starting:
             control = await self._ready()
             ours, theirs = socket.socketpair()
             try:
                 with theirs:
                     pid = await self._asked(
-                        lambda: socket.send_fds(control, [NURSERY.pack(FORK, 0)], [theirs.fileno()])
+                        lambda: socket.send_fds(control, [NURSERY.pack(order, 0)], [theirs.fileno()])
                     )
             except BaseException:  # also when cancelled: nobody else has the socket yet
                 ours.close()
@@ -78,7 +81,7 @@ class Nursery:
         return Newborn(pid, ours)
 
     def kill(self, pid: int) -> None:
-        """Kill a carrier that does not end by itself; one that has ended is left alone."""
+        """Kill a process that does not end by itself; one that has ended is left alone."""
         if self._control is not None:
             with contextlib.suppress(OSError):
                 self._control.send(NURSERY.pack(KILL, pid))

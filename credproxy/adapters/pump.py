@@ -175,7 +175,7 @@ class Pump:
 
     def _call(self, request: Request) -> Call:
         host, dial = urlsplit(request.url).hostname or "", request.dial
-        return Call(request.subject or f"host {host!r}", host, dial.proxy, self._waits.answer, dial.rule)
+        return Call(request.subject or f"host {host!r}", host, dial.proxy, self._waits.answer, dial.rule, dial.kind)
 
     async def _begun(self, connection: AwaitedSocket, request: Request) -> PumpAnswer:
         self._asking.add(connection)

@@ -8,7 +8,7 @@ import ssl
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from credproxy.adapters.certificate_files import certificate_files
 from credproxy.adapters.file_exposure import exposures
@@ -85,7 +85,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
     for bundle in files.bundles:
         _load(context, bundle, _read_file(bundle, _unreadable(bundle)))
     if files.pair is not None:
-        show(context, files.pair[0], key=files.pair[1])
+        show(context, files.pair, contents=_read_pair(files.pair))
     return _strict(context, verify=dial.tls_verify)
 
 
@@ -105,16 +105,55 @@ def anchors(*bundles: str) -> bytes:
     return found
 
 
-def show(context: ssl.SSLContext, certificate: str, *, key: str) -> None:
-    """Let a context show a certificate to servers that ask for one. Raises Failed: tls_failed, config_invalid.
+class ClientIdentity(NamedTuple):
+    """What a process that reads no files needs for connections under an egress policy; not shown, as a key is among it.
+
+    Attributes:
+        anchors: the certificates that are trusted, as PEM.
+        paths: of a certificate and its key.
+        pair: what is in these two files, as PEM; empty if there are none.
+    """
+
+    anchors: bytes
+    paths: tuple[str, str] = ("", "")
+    pair: tuple[bytes, bytes] = (b"", b"")
+
+    def __repr__(self) -> str:
+        return "ClientIdentity(...)"
+
+
+def identity(dial: Dial) -> ClientIdentity:
+    """Read what ``trust`` would build a context from, for a process that shows a certificate and reads no files. Raises Failed."""
+    files = certificate_files(dial)
+    found = anchors(*files.bundles)
+    if files.pair is None:
+        return ClientIdentity(found)
+    pair = _read_pair(files.pair)
+    show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), files.pair, contents=pair)  # so that its mistakes are told here
+    return ClientIdentity(found, files.pair, pair)
+
+
+def _read_pair(paths: tuple[str, str]) -> tuple[bytes, bytes]:
+    certificate, key = (_read_file(path, _unusable(path)) for path in paths)
+    if b"ENCRYPTED" in key:
+        said = f"the key {paths[1]!r} is encrypted"
+        hint = f"take its passphrase off: openssl pkey -in {paths[1]} -out NEW"
+        raise failed(Code.TLS_FAILED, f"{said}, and the daemon asks nobody for a passphrase", hint=hint, inside=True)
+    return certificate, key
+
+
+def show(context: ssl.SSLContext, paths: tuple[str, str], *, contents: tuple[bytes, bytes]) -> None:
+    """Let a context show a certificate to servers that ask for one. Raises Failed: tls_failed.
 
     What is loaded is what was judged: OpenSSL takes a path, so it is given that of the same bytes in memory.
+
+    Args:
+        context: to change.
+        paths: of the certificate and its key, for messages.
+        contents: of both.
     """
-    contents = [_read_file(path, _unusable(path)) for path in (certificate, key)]
-    if b"ENCRYPTED" in contents[1]:
-        said, hint = f"the key {key!r} is encrypted", f"take its passphrase off: openssl pkey -in {key} -out NEW"
-        raise failed(Code.TLS_FAILED, f"{said}, and the daemon asks nobody for a passphrase", hint=hint, inside=True)
-    with _in_memory((certificate, key), contents) as (shown, private):
+    certificate, key = paths
+    with _in_memory(paths, contents) as (shown, private):
         try:
             context.load_cert_chain(shown, private, password="")
         except ssl.SSLError as error:

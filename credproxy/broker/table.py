@@ -163,7 +163,7 @@ def _reach(target: Target, rule: HostRule | None) -> Reach:
     if rule is None:
         return Reach(asked.origin, Dial())
     pair = (rule.client_cert, rule.client_key) if rule.shows_hosts else (None, None)
-    dial = Dial(own=is_exact(rule), client_cert=pair[0], client_key=pair[1])
+    dial = Dial(own=is_exact(rule), client_cert=pair[0], client_key=pair[1], rule=rule.match, kind=rule.tag())
     return Reach(asked.origin, dial, release_api=api)
 
 

@@ -10,9 +10,12 @@ from urllib.parse import quote
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from credproxy.adapters.relayed_socket import RelayedSocket
 from credproxy.adapters.tls_trust import trusting
 from credproxy.core.ask.carrier_messages import (
     Anchors,
+    CarrierAnswer,
+    Connect,
     Done,
     Fetch,
     Get,
@@ -43,6 +46,9 @@ _MARGIN = 2.0
 
 _LOOKING_UP = 30.0
 
+_CONNECTING = 32.0
+"""Seconds for a connection that a relay makes: the daemon has its own limit, which comes first."""
+
 _HOLDS = 1.0
 """Seconds at most for which a grant is reused."""
 
@@ -64,6 +70,7 @@ class Daemon:
         self._encode = msgspec.msgpack.Encoder().encode
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ToCarrier]] = {}
+        self._arrived: dict[int, RelayedSocket] = {}
         # In the order in which they were granted; a new configuration ends them all.
         self._held: dict[tuple[object, ...], tuple[Passage, float]] = {}
 
@@ -71,11 +78,16 @@ class Daemon:
         """Send a message that needs no answer."""
         self._send(self._encode(message))
 
-    def answered(self, message: Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors) -> None:
-        """Take the answer to a question; an answer that nobody waits for any more is dropped."""
+    def answered(self, message: CarrierAnswer, descriptor: int = -1) -> None:
+        """Take the answer to a question, and its descriptor; an answer that nobody waits for any more is dropped."""
+        sock = None if descriptor < 0 else RelayedSocket(fileno=descriptor)
         waiting = self._waiting.pop(message.question, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
+            if sock is not None:
+                self._arrived[message.question] = sock
+        elif sock is not None:
+            sock.close()
 
     def forget(self) -> None:
         """Stop reusing anything that was granted before."""
@@ -141,6 +153,16 @@ class Daemon:
         assert isinstance(answer, Anchors)
         return answer.pem
 
+    async def relayed(self, relay: str) -> socket.socket:
+        """Give a connection by the name of a relay. Raises Failed."""
+        question = next(self._numbers)
+        try:
+            await self._put(question, Connect(question, relay), _CONNECTING)
+            return self._arrived.pop(question)
+        finally:
+            if (unused := self._arrived.pop(question, None)) is not None:  # cancelled as it arrived
+                unused.close()
+
     async def _fetch(self, want: Wanted, incoming: Incoming, patience: float, *, only: bool = False) -> ToCarrier:
         return await self._ask(
             lambda question: Fetch(
@@ -151,9 +173,12 @@ class Daemon:
 
     async def _ask(self, make: Callable[[int], ToDaemon], patience: float) -> ToCarrier:
         question = next(self._numbers)
+        return await self._put(question, make(question), patience)
+
+    async def _put(self, question: int, message: ToDaemon, patience: float) -> ToCarrier:
         waiting: asyncio.Future[ToCarrier] = asyncio.get_running_loop().create_future()
         self._waiting[question] = waiting
-        self.tell(make(question))
+        self.tell(message)
         try:
             async with asyncio.timeout(patience + _MARGIN):
                 answer = await waiting
@@ -217,6 +242,10 @@ class Threads:
         """As ``socket.getaddrinfo``."""
         found = asyncio.run_coroutine_threadsafe(self._daemon.locate(host), self._loop).result()
         return [(family, socket.SOCK_STREAM, 0, "", (address, port)) for family, address in found]
+
+    def relayed(self, relay: str) -> socket.socket:
+        """Give a connection by the name of a relay. Raises Failed."""
+        return asyncio.run_coroutine_threadsafe(self._daemon.relayed(relay), self._loop).result()
 
     def version(self, dial: Dial) -> int:
         """A bundle that changed has another name: see Way."""

@@ -34,19 +34,13 @@ from credproxy.core.ask.carrier_messages import (
     TOLD,
     VERSION,
     Alive,
-    Anchors,
     Changed,
     Closed,
-    Done,
     Figures,
-    JsonAnswer,
     Leave,
-    Located,
     Opened,
-    PassageGiven,
     PeerInfo,
     Ready,
-    Refusal,
     Spare,
     Spared,
     ToCarrier,
@@ -119,8 +113,9 @@ class _Life:
         clock, threads = SystemClock(), Threads(daemon, loop)
         loop.set_exception_handler(LoopErrors(clock.boot, short=_short_of_memory))
         refused: Counter[str] = Counter()
-        connections = Connections(threads.resolve, trust=threads)
-        async with AiohttpClient(clock, Resolver(daemon), trust=threads) as client, Pump(connections) as pump:
+        connections = Connections(threads.resolve, trust=threads, relayed=threads.relayed)
+        client = AiohttpClient(clock, Resolver(daemon), trust=threads, relayed=daemon.relayed)
+        async with client, Pump(connections) as pump:
             self._pump = pump
             self._gateway = Gateway(
                 authorizer=daemon, forwarder=client, downloads=pump, clock=clock, token=secrets.token_urlsafe
@@ -158,8 +153,8 @@ class _Life:
                 self._over.set()
             case Alive():
                 self._tell_figures()
-            case Refusal() | Done() | PassageGiven() | JsonAnswer() | Located() | Anchors():
-                self._daemon.answered(message)
+            case _:
+                self._daemon.answered(message, descriptor)
 
     def _tell_figures(self) -> None:
         refused = dict(self._refused)

@@ -2,10 +2,11 @@
 
 Python's own fork server is started with the environment of its parent, where secrets may be, and brings a second process
 that tracks semaphores. This one is started without any environment. It forks a carrier for each descriptor that it is
-sent, ends one when told to, and reports how each of them ended: a pid is only safe with the parent. It ends with the
+sent, or a relay process, ends one when told to, and reports how each of them ended: a pid is only safe with the parent. It ends with the
 daemon, and ends all that are left.
 
-Five bytes are an order: ``f`` and four zeros with a descriptor begin a carrier, ``k`` and a pid end one. Lines come back:
+Five bytes are an order: ``f`` and four zeros with a descriptor begin a carrier, ``r`` a relay process, ``k`` and a pid end one.
+Lines come back:
 ``began PID`` and ``ended PID STATUS``.
 """
 
@@ -15,17 +16,21 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from credproxy.core.ask.carrier_messages import KILL, NURSERY
+from credproxy.core.ask.carrier_messages import FORK, KILL, NURSERY, RELAY
 
 
-def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
+Child = Callable[[int, int], None]
+"""What a forked process does, with its descriptor and the pid of this process."""
+
+
+def serve(control: socket.socket, kinds: Mapping[bytes, Child]) -> None:
     """Fork on request until the daemon is gone.
 
     Args:
         control: to the daemon.
-        child: what a carrier does, with its descriptor and the pid of this process.
+        kinds: what is forked, by the order.
     """
     children: set[int] = set()
     woken, wakes = os.pipe()
@@ -45,7 +50,7 @@ def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
             if woken in ready:
                 _drain(woken)
                 _bury(control, children)
-            if control.fileno() in ready and not _obeyed(control, child, children, (woken, wakes)):
+            if control.fileno() in ready and not _obeyed(control, kinds, children, (woken, wakes)):
                 return
     finally:
         # One that hangs would not notice that the daemon is gone.
@@ -54,9 +59,7 @@ def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _obeyed(
-    control: socket.socket, child: Callable[[int, int], None], children: set[int], ours: tuple[int, int]
-) -> bool:
+def _obeyed(control: socket.socket, kinds: Mapping[bytes, Child], children: set[int], ours: tuple[int, int]) -> bool:
     """Carry out one order; False if there will be no more."""
     try:
         order, descriptors, _, _ = socket.recv_fds(control, NURSERY.size, 1)
@@ -79,7 +82,7 @@ def _obeyed(
             for mine in ours:
                 os.close(mine)
             control.close()
-            child(descriptor, parent)
+            kinds[what](descriptor, parent)
             status = 0
         finally:
             os._exit(status)
@@ -120,6 +123,7 @@ def main() -> None:
     # Imported once here, so that no carrier reads a file for it.
     from credproxy.adapters.confinement import end_with_parent  # noqa: PLC0415  see above
     from credproxy.carrier.main import prepare, run_carrier  # noqa: PLC0415  see above
+    from credproxy.carrier.relay_process import run_relay  # noqa: PLC0415  see above
 
     os.environ.clear()  # the loader's variables were needed to start, and are not needed any more
     prepare()
@@ -127,7 +131,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.set_inheritable(False)
         _say(control, "ready")
-        serve(control, run_carrier)
+        serve(control, {FORK: run_carrier, RELAY: run_relay})
 
 
 if __name__ == "__main__":

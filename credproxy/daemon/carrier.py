@@ -5,6 +5,7 @@ it came on. A carrier that breaks the rules of the channel is ended.
 """
 
 import asyncio
+import contextlib
 import itertools
 import socket
 from collections.abc import Callable
@@ -36,7 +37,7 @@ from credproxy.core.ask.carrier_messages import (
 from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.token_bucket import Bucket
-from credproxy.daemon.carrier_questions import CarrierQuestion, CarrierQuestions, Office, PassedConnection
+from credproxy.daemon.carrier_questions import CarrierQuestion, CarrierQuestions, MakesRelays, Office, PassedConnection
 from credproxy.ports import Clock
 
 
@@ -65,6 +66,7 @@ class Carrier:
         clock: bounds how much it may send.
         lost: told once that it is gone, and how.
         refused: counts refusals by code.
+        relays: make its connections that show a certificate.
 
     Attributes:
         pid: of the process.
@@ -84,6 +86,7 @@ class Carrier:
         clock: Clock,
         lost: Callable[["Carrier", str], None],
         refused: Callable[[str, int], None],
+        relays: MakesRelays,
     ) -> None:
         self.pid = born.pid
         self._clock = clock
@@ -96,7 +99,9 @@ class Carrier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._said = Bucket(PER_SECOND, BURST, now=clock.boot())
         self.connections: dict[int, PassedConnection] = {}
-        self._questions = CarrierQuestions(office, self.connections, numbers=self._numbers)
+        self._questions = CarrierQuestions(
+            office, self.connections, numbers=self._numbers, relays=relays, owner=self.pid
+        )
         self.moved = self.downloads = self.uploads = self.memory = 0
         self.confined = ""
         self.unheard = 0
@@ -128,6 +133,7 @@ class Carrier:
 
     def changed(self) -> None:
         """A new configuration is in force, or everything was flushed."""
+        self._questions.forget()
         self._tell(Changed())
 
     def leave(self, grace: float) -> None:
@@ -225,15 +231,23 @@ class Carrier:
         speak(event[:_EVENT], carrier=self.pid, **known)
 
     async def _told(self, message: CarrierQuestion) -> None:
+        sock = None
         try:
-            told = await self._questions.answer(message)
+            told, sock = await self._questions.answer(message)
         except Failed as error:
             shown = outward(error.failure)
             if shown is not error.failure:
                 # What is on this machine is for its user, not for a process that an action talks to.
                 self._log(message, error.failure)
             told = Refusal(message.question, shown)
-        self._tell(told)
+        self._give(told, sock)
+
+    def _give(self, told: ToCarrier, sock: socket.socket | None) -> None:
+        if sock is None:
+            self._tell(told)
+            return
+        with sock, contextlib.suppress(OSError):  # no descriptor is left: the carrier stops waiting
+            self._channel.send(self._encode(told), sock.fileno())
 
     def _log(self, message: CarrierQuestion, failure: Failure) -> None:
         path = message.path if isinstance(message, Fetch) else None

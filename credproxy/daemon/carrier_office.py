@@ -9,9 +9,10 @@ from typing import TypeVar
 from cachetools import LRUCache
 
 from credproxy.adapters.certificate_files import certificate_files
-from credproxy.adapters.tls_trust import anchors, version
-from credproxy.core.ask.http import Dial
-from credproxy.core.errors import Code, failed
+from credproxy.adapters.tls_trust import ClientIdentity, anchors, identity, version
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Origin
+from credproxy.daemon.carrier_questions import Edition
 from credproxy.gateway.authorizer import Passage
 from credproxy.ports import Clock
 from credproxy.server.broker_authorizer import BrokerAuthorizer
@@ -45,7 +46,7 @@ class SystemOffice:
         self._authority = authority
         self._token = token
         self._clock = clock
-        self._editions: LRUCache[Dial, tuple[float, str | None]] = LRUCache(EDITIONS)
+        self._editions: LRUCache[tuple[Origin, Dial], tuple[float, Edition]] = LRUCache(EDITIONS)
         self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
         self.permit = authority.permit
         self.credential = authority.credential
@@ -64,14 +65,23 @@ class SystemOffice:
         """Ask the system's resolver."""
         return await self._thread(lambda: _addresses(host))
 
-    async def edition(self, dial: Dial) -> str | None:
-        """A number that changes with a policy's bundles, and their paths, which no carrier can read. Raises Failed."""
-        if not dial.has_files:
-            return None
-        known = self._editions.get(dial)
+    async def edition(self, reach: Reach) -> Edition:
+        """What a carrier is told of the certificates for a reach."""
+        if not reach.dial.has_files:
+            return Edition()
+        key = reach.origin, reach.dial
+        known = self._editions.get(key)
         if known is None or self._clock.boot() - known[0] >= LOOK:
-            known = self._editions[dial] = self._clock.boot(), await self._thread(lambda: edition_of(dial))
+            known = self._editions[key] = self._clock.boot(), await self._thread(lambda: edition_of(reach))
         return known[1]
+
+    async def stamp(self, dial: Dial) -> int:
+        """A number that changes with a policy's certificates."""
+        return await self._thread(lambda: version(dial))
+
+    async def identity(self, dial: Dial) -> ClientIdentity:
+        """Read what connections under a policy are made with. Raises Failed."""
+        return await self._thread(lambda: identity(dial))
 
     async def anchors(self, edition: str | None) -> bytes:
         """Read the system's certificates, and those of bundles. Raises Failed."""
@@ -86,17 +96,13 @@ class SystemOffice:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def edition_of(dial: Dial) -> str | None:
-    """Name the bundles of a policy as they are now; None for none. Raises Failed: a client certificate would be shown."""
-    found = certificate_files(dial)
-    if found.pair is not None:
-        # Its key is a login that does not end; a process that an attacker may control is not to have it.
-        raise failed(
-            Code.UNSUPPORTED_SCHEME,
-            "the registry or host is asked with a client certificate, and the gateway sends none",
-            hint="fetch it outside of build actions, or take client_cert out of its [[host]] and certs.d",
-        )
-    return "\0".join((str(version(dial)), *found.bundles)) if found.bundles else None
+def edition_of(reach: Reach) -> Edition:
+    """Name the files of a reach's policy as they are now; blocks. Raises Failed: a certificate of certs.d has no key."""
+    dial = reach.dial
+    found, stamp = certificate_files(dial), version(dial)
+    bundle = "\0".join((str(stamp), *found.bundles)) if found.bundles else None
+    shown = found.pair is not None and reach.origin.startswith("https:")
+    return Edition(bundle, f"{stamp} {hash((reach.origin, dial))}" if shown else "")
 
 
 def _addresses(host: str) -> tuple[tuple[int, str], ...]:

@@ -1,6 +1,7 @@
 """What a carrier may ask: each question is judged by the connection that it is about, and not by what it says of it."""
 
 import itertools
+import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import NamedTuple, Protocol
 
@@ -9,6 +10,8 @@ from cachetools import LRUCache
 
 from credproxy.core.ask.carrier_messages import (
     Anchors,
+    Connect,
+    Connected,
     Done,
     Fetch,
     Get,
@@ -23,8 +26,9 @@ from credproxy.core.ask.carrier_messages import (
     revealed,
     way,
 )
-from credproxy.core.ask.http import Dial
+from credproxy.core.ask.http import Reach
 from credproxy.core.errors import Code, failed
+from credproxy.daemon.relays import RelayOffice
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.request_reader import wanted
@@ -33,10 +37,40 @@ from credproxy.server.peer import Peer
 from credproxy.server.routes import PATIENCE
 
 
-CarrierQuestion = Fetch | Rejected | Get | Shown | Locate | Trusted
+_Question = Fetch | Rejected | Get | Shown | Locate | Trusted
+CarrierQuestion = _Question | Connect
 
 PASSAGES = 4096
 """Passages that are remembered for one carrier: one that was forgotten cannot be replaced."""
+
+RELAYS = 1024
+"""Names of relays that are remembered for one carrier."""
+
+
+class Edition(NamedTuple):
+    """What a carrier is told of the certificates for one reach.
+
+    Attributes:
+        bundle: a name for the current content of the policy's CA bundles; None for none.
+        relay: a name for what is shown to the origin, and where that is; "" if nothing is.
+    """
+
+    bundle: str | None = None
+    relay: str = ""
+
+
+class _NamedPassage(NamedTuple):
+    """A passage, and what its upstream is called in messages."""
+
+    passage: Passage
+    subject: str
+
+
+class Answered(NamedTuple):
+    """An answer, and the connection that goes with it."""
+
+    message: ToCarrier
+    sock: socket.socket | None = None
 
 
 class PassedConnection(NamedTuple):
@@ -57,7 +91,7 @@ class PassedConnection(NamedTuple):
     proven: Callable[[], None] = lambda: None
 
 
-class Office(Protocol):
+class Office(RelayOffice, Protocol):
     """What carriers may ask the daemon."""
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
@@ -84,12 +118,8 @@ class Office(Protocol):
         """Whether an Authorization shows the port's token. Raises Failed."""
         ...
 
-    async def locate(self, host: str) -> tuple[tuple[int, str], ...]:
-        """Addresses of a host; none if the name is not found."""
-        ...
-
-    async def edition(self, dial: Dial) -> str | None:
-        """A name for the current content of a policy's CA bundles; None for none. Raises Failed: no carrier may connect there."""
+    async def edition(self, reach: Reach) -> Edition:
+        """What a carrier is told of certificates. Raises Failed."""
         ...
 
     async def anchors(self, edition: str | None) -> bytes:
@@ -101,26 +131,54 @@ class Office(Protocol):
         ...
 
 
+class MakesRelays(Protocol):
+    """Makes connections that show a client certificate. Source: daemon.relays."""
+
+    async def connect(self, reach: Reach, subject: str, *, owner: int) -> socket.socket:
+        """Give the end of a connection that is for a carrier. Raises Failed."""
+        ...
+
+
 class CarrierQuestions:
-    """Answers one carrier, and remembers what it was given: a passage or a CA bundle of another one is refused.
+    """Answers one carrier, and remembers what it was given: a passage, a CA bundle or a relay of another one is refused.
 
     Args:
         office: decides.
+        relays: make connections that show a certificate.
+        owner: pid of the carrier.
         connections: that the carrier has, by number.
         numbers: gives each passage another one.
     """
 
     def __init__(
-        self, office: Office, connections: Mapping[int, PassedConnection], *, numbers: "itertools.count[int]"
+        self,
+        office: Office,
+        connections: Mapping[int, PassedConnection],
+        *,
+        numbers: "itertools.count[int]",
+        relays: MakesRelays,
+        owner: int,
     ) -> None:
         self._office = office
+        self._made = relays
+        self._owner = owner
         self._connections = connections
         self._numbers = numbers
-        self._passages: LRUCache[int, Passage] = LRUCache(PASSAGES)
+        self._passages: LRUCache[int, _NamedPassage] = LRUCache(PASSAGES)
+        self._relays: LRUCache[str, _NamedPassage] = LRUCache(RELAYS)
         self._editions: set[str] = set()
 
-    def answer(self, message: CarrierQuestion) -> Coroutine[object, object, ToCarrier]:
+    def forget(self) -> None:
+        """Another configuration is in force: no relay begins before a request has been judged by it."""
+        self._relays.clear()
+
+    async def answer(self, message: CarrierQuestion) -> Answered:
         """Give the answer to one. Raises Failed."""
+        if isinstance(message, Connect):
+            return Answered(Connected(message.question), await self._connect(message.relay))
+        return Answered(await self._told(message))
+
+    def _told(self, message: _Question) -> Coroutine[object, object, ToCarrier]:
         match message:
             case Fetch():
                 return self._fetch(message)
@@ -154,14 +212,16 @@ class CarrierQuestions:
             await self._office.permit(want, incoming)
             return Done(message.question)
         passage = await self._office.credential(want, incoming, patience=_bounded(message.patience))
-        return await self._granted(message.question, passage)
+        return await self._granted(message.question, _NamedPassage(passage, want.upstream))
 
     async def _rejected(self, message: Rejected) -> ToCarrier:
-        passage = self._passages.get(message.passage)
-        if passage is None:
+        given = self._passages.get(message.passage)
+        if given is None:
             return Done(message.question)
-        newer = await self._office.refused(passage, _bounded(message.patience), forbidden=message.forbidden)
-        return Done(message.question) if newer is None else await self._granted(message.question, newer)
+        newer = await self._office.refused(given.passage, _bounded(message.patience), forbidden=message.forbidden)
+        if newer is None:
+            return Done(message.question)
+        return await self._granted(message.question, given._replace(passage=newer))
 
     async def _get(self, message: Get) -> ToCarrier:
         passed = self._passed(message.connection)
@@ -185,13 +245,25 @@ class CarrierQuestions:
             raise failed(Code.TLS_FAILED, "this CA bundle belongs to no passage of this carrier")
         return Anchors(message.question, await self._office.anchors(edition))
 
-    async def _granted(self, question: int, passage: Passage) -> PassageGiven:
-        edition = await self._office.edition(passage.reach.dial)
+    async def _connect(self, relay: str) -> socket.socket:
+        given = self._relays.get(relay)
+        if given is None:
+            message = (
+                "no connection with a client certificate is made: the request was not judged under this configuration"
+            )
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="run the build again")
+        return await self._made.connect(given.passage.reach, given.subject, owner=self._owner)
+
+    async def _granted(self, question: int, given: _NamedPassage) -> PassageGiven:
+        passage = given.passage
+        edition = await self._office.edition(passage.reach)
         number = next(self._numbers)
-        self._passages[number] = passage
-        if edition is not None:
-            self._editions.add(edition)
-        told = msgspec.structs.replace(way(passage.reach), bundle=edition)
+        self._passages[number] = given
+        if edition.bundle is not None:
+            self._editions.add(edition.bundle)
+        if edition.relay:
+            self._relays[edition.relay] = given
+        told = msgspec.structs.replace(way(passage.reach), bundle=edition.bundle, relay=edition.relay)
         return PassageGiven(question, number, told, revealed(passage.headers), self._office.hold(passage))
 
     def _passed(self, number: int) -> PassedConnection:

@@ -17,6 +17,7 @@ from credproxy.core.ask.carrier_messages import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier
 from credproxy.daemon.carrier_questions import Office, PassedConnection
+from credproxy.daemon.relays import Relays, StartsRelays
 from credproxy.ports import Clock
 
 
@@ -53,19 +54,15 @@ def enough(configured: int | None) -> int:
     return configured or min(_MOST, os.cpu_count() or 1)
 
 
-class Starts(Protocol):
-    """Starts carriers. Source: adapters.nursery_client."""
+class Starts(StartsRelays, Protocol):
+    """Starts processes. Source: adapters.nursery_client."""
 
     async def warm_up(self) -> None:
         """Get ready to start one. Raises OSError, TimeoutError."""
         ...
 
     async def carrier(self) -> Newborn:
-        """Start one. Raises OSError, TimeoutError."""
-        ...
-
-    def kill(self, pid: int) -> None:
-        """End one that does not end on its own."""
+        """Start a carrier. Raises OSError, TimeoutError."""
         ...
 
     async def close(self) -> None:
@@ -98,6 +95,7 @@ class Carriers:
         self._most = most
         self._refused = refused
         self._nursery = nursery(self._ended)
+        self.relays = Relays(self._nursery, office, clock=clock)
         self._carriers: list[Carrier] = []
         # A returning caller finds its unfinished uploads where it left them.
         self._homes: TTLCache[_Home, Carrier] = TTLCache(_HOMES, REMEMBERED, timer=clock.boot)
@@ -116,6 +114,7 @@ class Carriers:
         for carrier in tuple(self._carriers):
             self._forget(carrier)
             carrier.close()
+        self.relays.close()
         await self._nursery.close()
         self._office.close()
 
@@ -126,8 +125,8 @@ class Carriers:
 
     @property
     def pids(self) -> frozenset[int]:
-        """Their process ids."""
-        return frozenset(carrier.pid for carrier in self._carriers)
+        """Their process ids, and that of the relay process: none of them is a caller."""
+        return self.relays.pids.union(carrier.pid for carrier in self._carriers)
 
     def report(self) -> list[CarrierReport]:
         """What each of them is doing, and what it uses."""
@@ -141,6 +140,7 @@ class Carriers:
                 # If /proc hides processes of the same user, it also hides those that nobody may read.
                 resident(carrier.pid) or carrier.memory,
                 carrier.confined,
+                self.relays.held(carrier.pid),
             )
             for carrier in self._carriers
         ]
@@ -229,7 +229,9 @@ class Carriers:
                 return least
             message = "the process that serves build actions cannot be started"
             raise failed(Code.OVERLOADED, message, hint="credproxy doctor", retry_after=1.0) from None
-        carrier = Carrier(born, self._office, clock=self._clock, lost=self._lost, refused=self._count)
+        carrier = Carrier(
+            born, self._office, clock=self._clock, lost=self._lost, refused=self._count, relays=self.relays
+        )
         self._carriers.append(carrier)
         if self._watching is None:
             self._watching = asyncio.ensure_future(self._watch())
@@ -265,7 +267,7 @@ class Carriers:
     def _ended(self, pid: int, status: int) -> None:
         if pid in self._expected:
             self._expected.discard(pid)
-        elif status:
+        elif status and not self.relays.ended(pid):
             reason = "it ran out of memory" if status == SHORT_OF_MEMORY else None
             log.warning("carrier ended", carrier=pid, status=status, reason=reason)
 

@@ -169,4 +169,7 @@ def _watch(
     metrics.gauge("worker", "Processes of the clouds' libraries", value=lambda: libraries.pid is not None)
     metrics.gauge("worker_calls", "Questions for the clouds' libraries", value=lambda: libraries.calls)
     metrics.gauge("worker_restarts", "Times that the worker died or hung", value=lambda: libraries.restarts)
+    relays = carriers.relays
+    metrics.gauge("relays", "Connections on which a client certificate was shown", value=lambda: relays.running)
+    metrics.gauge("relay_processes_lost", "Processes of such connections that were lost", value=lambda: relays.lost)
     metrics.gauge("tasks", "Tasks of the event loop", value=lambda: len(asyncio.all_tasks()))

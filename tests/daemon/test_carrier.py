@@ -1,7 +1,6 @@
 """What a carrier may ask of the daemon: what its callers may have, and nothing else, even if an attacker controls it."""
 
 import contextlib
-import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -12,11 +11,14 @@ import structlog
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery_client import Newborn
+from credproxy.adapters.tls_trust import ClientIdentity
 from credproxy.core.ask.carrier_messages import (
     TOLD,
     VERSION,
     Anchors,
     Closed,
+    Connect,
+    Connected,
     Done,
     Fetch,
     Figures,
@@ -41,7 +43,7 @@ from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Authority, Origin
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier
-from credproxy.daemon.carrier_questions import PassedConnection
+from credproxy.daemon.carrier_questions import Edition, PassedConnection
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
@@ -59,6 +61,9 @@ class FakeOffice:
     bundle: str | None = None
     stuck: bool = False
     unreadable: str = ""
+    certificate: str | None = None
+    version: int = 1
+    read: int = 0
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """Note it."""
@@ -74,7 +79,9 @@ class FakeOffice:
         assert 0 <= patience <= 8.5
         if self.stuck:
             await FakeClock().sleep(1.0)
-        reach = Reach(Origin(f"https://{want.registry}"), Dial(own=True, ca_bundle=self.bundle))
+        reach = Reach(
+            Origin(f"https://{want.registry}"), Dial(own=True, ca_bundle=self.bundle, client_cert=self.certificate)
+        )
         return Passage(reach, (("Authorization", Secret(f"Bearer for-{want.repository}")),), want.repository)
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
@@ -100,9 +107,23 @@ class FakeOffice:
         """Give one address."""
         return ((socket.AF_INET, "192.0.2.1"),) if host == "reg.test" else ()
 
-    async def edition(self, dial: Dial) -> str | None:
-        """The first."""
-        return None if dial.ca_bundle is None else f"1 {dial.ca_bundle}"
+    async def edition(self, reach: Reach) -> Edition:
+        """The first; a relay where there is a client certificate."""
+        dial = reach.dial
+        bundle = None if dial.ca_bundle is None else f"1 {dial.ca_bundle}"
+        return Edition(bundle, "" if dial.client_cert is None else f"1 {reach.origin}")
+
+    async def stamp(self, dial: Dial) -> int:
+        """That of the files."""
+        del dial
+        return self.version
+
+    async def identity(self, dial: Dial) -> ClientIdentity:
+        """Two files that are read; raises what they are said to be."""
+        self.read += 1
+        if self.unreadable:
+            raise failed(Code.TLS_FAILED, f"the key {self.unreadable!r} cannot be read", inside=True)
+        return ClientIdentity(b"anchors", (f"{dial.client_cert}", "/key"), (b"certificate", b"canary-key"))
 
     async def anchors(self, edition: str | None) -> bytes:
         """Give the name of the bundle as its content."""
@@ -110,6 +131,21 @@ class FakeOffice:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class FakeRelays:
+    """Gives one end of a pair for each connection, and keeps the other."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Reach, str, int]] = []
+        self.ends: list[socket.socket] = []
+
+    async def connect(self, reach: Reach, subject: str, *, owner: int) -> socket.socket:
+        """Note what it leads to."""
+        self.asked.append((reach, subject, owner))
+        ours, theirs = socket.socketpair()
+        self.ends.append(theirs)
+        return ours
 
 
 class Other:
@@ -124,13 +160,15 @@ class Other:
         self.freed: list[int] = []
         self.ends: list[str] = []
         self.refused: dict[str, int] = {}
+        self.given: list[socket.socket] = []
+        self.relays = FakeRelays()
         self._decode = msgspec.msgpack.Decoder(ToCarrier).decode
         self.raw = sock
         self.channel = Channel(sock, self._received, lost=self.lost.append, limit=TOLD, trusted=True)
 
     def _received(self, frame: bytes, descriptor: int) -> None:
         if descriptor >= 0:
-            os.close(descriptor)
+            self.given.append(socket.socket(fileno=descriptor))
         self.heard.append(self._decode(frame))
 
     def open(self, sandbox: str | None = "s", port: int = 0, refusal: Failure | None = None) -> int:
@@ -173,20 +211,24 @@ async def carrier() -> AsyncIterator[Other]:
     clock, office = FakeClock(), FakeOffice()
     ends: list[str] = []
     refused: dict[str, int] = {}
+    relays = FakeRelays()
     made = Carrier(
         Newborn(1, ours),
         office,
         clock=clock,
         lost=lambda _, how: ends.append(how),
+        relays=relays,
         refused=lambda code, count: refused.update({code: count}),
     )
     other = Other(theirs, made, office, clock)
-    other.ends, other.refused = ends, refused
+    other.ends, other.refused, other.relays = ends, refused, relays
     try:
         yield other
     finally:
         made.close()
         other.channel.close()
+        for sock in (*relays.ends, *other.given):
+            sock.close()
         await settle()
 
 
@@ -233,6 +275,7 @@ async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None
             id="host-with-path",
         ),
         pytest.param(lambda _: Trusted(1, "1 /etc/shadow"), "tls_failed", id="any-file"),
+        pytest.param(lambda _: Connect(1, f"1 https://{REGISTRY}"), "upstream_unavailable", id="any-relay"),
     ],
 )
 async def test_what_no_caller_may_have_no_carrier_has(question: Callable[[int], ToDaemon], code: str) -> None:
@@ -283,6 +326,26 @@ async def test_certificates_are_those_of_a_passage() -> None:
         assert granted.way.bundle == "1 /etc/ca.pem"
         assert await other.told(Trusted(1, granted.way.bundle)) == Anchors(1, b"anchors of 1 /etc/ca.pem")
         assert await other.told(Trusted(1)) == Anchors(1, b"anchors of None")
+
+
+async def test_a_connection_with_a_client_certificate_is_that_of_a_passage() -> None:
+    """To the origin that policy has judged, whatever the carrier names; after a reload it is judged again."""
+    async with carrier() as other:
+        other.office.certificate = "/canary.pem"
+        granted = await other.told(fetch(other.open()))
+        assert isinstance(granted, PassageGiven)
+        assert "canary" not in str(msgspec.json.encode(granted))
+        assert await other.told(Connect(2, granted.way.relay)) == Connected(2)
+        ((reach, subject, owner),) = other.relays.asked
+        assert (reach.origin, subject, owner) == (f"https://{REGISTRY}", f"registry '{REGISTRY}'", 1)
+        other.relays.ends[0].sendall(b"x")
+        assert other.given[-1].recv(2) == b"x"
+        for foreign in (granted.way.relay + "0", "", "1 https://other.test"):
+            assert isinstance(await other.told(Connect(3, foreign)), Refusal)
+        other.carrier.changed()
+        assert isinstance(await other.told(Connect(4, granted.way.relay)), Refusal)
+        await other.told(fetch(other.open()))
+        assert await other.told(Connect(5, granted.way.relay)) == Connected(5)
 
 
 async def test_what_a_carrier_cannot_look_up_itself() -> None:

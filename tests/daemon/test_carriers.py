@@ -65,6 +65,10 @@ class Births:
         self.born.append(Obedient(theirs))
         return Newborn(len(self.born), ours)
 
+    async def relay(self) -> Newborn:
+        """There is none."""
+        raise OSError
+
     def kill(self, pid: int) -> None:
         """Note it."""
         self.killed.append(pid)

@@ -143,7 +143,7 @@ def test_a_carrier_holds_no_login_and_no_environment(served: Stage, halves: Halv
     (told,) = status
     assert (told["pid"], told["connections"], told["downloads"]) == (pid, 1, 1)
     assert told["memory_bytes"] > 1 << 20
-    memory = _memory(pid)
+    memory = memory_of(pid)
     assert b"canary-token-1" in memory  # proves that the search works
     for secret in (b"canary-pass", b"Y2FuYXJ5LXVzZXI6", b"REGISTRY_PASSWORD", b"XDG_RUNTIME_DIR="):
         assert secret not in memory
@@ -153,7 +153,8 @@ def test_a_carrier_holds_no_login_and_no_environment(served: Stage, halves: Halv
     assert served.stop() == 0
 
 
-def _memory(pid: int) -> bytes:
+def memory_of(pid: int) -> bytes:
+    """What a process has written to, as root sees it."""
     found = bytearray()
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():

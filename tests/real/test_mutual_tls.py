@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.stage import Stage, stage
-from tests.real.clients import find, run
+from tests.real.clients import Ran, find, run
 from tests.real.conftest import ROBOT
 from tests.real.content import Image, digest
 from tests.real.nginx import Nginx, front
@@ -125,35 +127,48 @@ def test_certs_d_of_docker_and_podman_is_taken_without_a_rule(
     assert "has no key beside it" in staged.helper(url).stderr
 
 
-def test_the_gateway_takes_the_authority_of_certs_d_and_refuses_to_show_a_certificate(
-    staged: Stage, basic_registry: Registry, basic_pushed: Image, pki: Pki, pair: Pair
+def test_the_gateway_shows_the_certificate_of_certs_d_and_no_carrier_has_its_key(
+    staged: Stage, guarded: Nginx, basic_pushed: Image, pki: Pki, pair: Pair
 ) -> None:
-    """A carrier is told which authority is trusted, and holds no key: where one is wanted, the action is told so."""
-    folder = staged.home / "config" / "containers" / "certs.d" / basic_registry.authority
+    """A layer, its manifest and an upload, as a build action has them, which has no certificate."""
+    folder = staged.home / "config" / "containers" / "certs.d" / guarded.authority
     folder.mkdir(parents=True)
-    shutil.copy(pki.bundle, folder / "ca.crt")
-    log_in(staged, basic_registry.authority)
+    for source, name in ((pki.bundle, "ca.crt"), (pair.certificate, "client.cert"), (pair.key, "client.key")):
+        shutil.copy(source, folder / name)
+    log_in(staged, guarded.authority)
     staged.configure(
-        f'[[actions.rule]]\naction = "allow"\nregistry = "{basic_registry.authority}"\nrepository = "team/**"\n'
-        'operations = ["blob:read"]\n'
+        f'[[actions.rule]]\naction = "allow"\nregistry = "{guarded.authority}"\nrepository = "team/**"\n'
+        'operations = ["*"]\n'
     )
     staged.start()
-    argv = [
-        str(find("curl")),
-        "-sS",
-        "--unix-socket",
-        str(staged.home / "run" / "credproxy-actions" / "actions.sock"),
-        f"http://localhost/v2/team/app/blobs/{digest(basic_pushed.layer)}",
-        "-H",
-        f"X-Rules_img-Original-Host: {basic_registry.authority}",
-    ]
-    done = run([*argv, "-o", str(staged.home / "layer")], env={})
-    assert done.code == 0, done
-    assert (staged.home / "layer").read_bytes() == basic_pushed.layer
-    shutil.copy(pair.certificate, folder / "client.cert")
-    shutil.copy(pair.key, folder / "client.key")
-    assert staged.stop() == 0
-    staged.start()
-    refused = run(argv, env={}).out
-    assert "asked with a client certificate, and the gateway sends none" in refused
+
+    def asked(path: str, *options: str) -> Ran:
+        argv = [
+            str(find("curl")),
+            "-sS",
+            "--unix-socket",
+            str(staged.home / "run" / "credproxy-actions" / "actions.sock"),
+            f"http://localhost/v2/team/app/{path}",
+            "-H",
+            f"X-Rules_img-Original-Host: {guarded.authority}",
+            *options,
+        ]
+        done = run(argv, env={})
+        assert done.code == 0, done
+        return done
+
+    target = staged.home / "got"
+    asked(f"blobs/{digest(basic_pushed.layer)}", "-o", str(target))
+    assert target.read_bytes() == basic_pushed.layer
+    accept = "application/vnd.oci.image.manifest.v1+json"
+    asked("manifests/v1", "-o", str(target), "-H", f"Accept: {accept}")
+    assert target.read_bytes() == basic_pushed.manifest
+    blob = os.urandom(300_000)
+    (staged.home / "blob").write_bytes(blob)
+    begun = asked("blobs/uploads/", "-X", "POST", "-D", "-", "-o", "/dev/null").out
+    (place,) = re.findall(r"(?im)^location: /v2/team/app/(\S+)", begun)
+    put = ["-T", str(staged.home / "blob"), "-H", "Content-Type: application/octet-stream", "-w", "%{http_code}"]
+    assert asked(f"{place}?digest={digest(blob)}", *put).out == "201"
+    asked(f"blobs/{digest(blob)}", "-o", str(target))
+    assert target.read_bytes() == blob
     assert pair.key.read_text() not in staged.log()

@@ -16,7 +16,7 @@ from credproxy.core.ask.names import Authority, Origin
 from credproxy.core.errors import Failure
 
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
 
 ASKED: Final = 128 * 1024
@@ -30,6 +30,7 @@ NURSERY: Final = struct.Struct("!cI")
 """An order to the process that carriers are forked from: what, and the pid that it is about."""
 
 FORK: Final = b"f"
+RELAY: Final = b"r"
 KILL: Final = b"k"
 
 UNBOUND: Final = "files: no Landlock in this kernel, or a filter of system calls forbids it"
@@ -63,7 +64,10 @@ class PeerInfo(_Message, frozen=True, array_like=True):
 
 
 class Way(_Message, frozen=True, array_like=True):
-    """A Reach and its Dial as sent; ``bundle`` represents the path of a CA bundle, which stays with the daemon."""
+    """A Reach and its Dial as sent; ``bundle`` represents the path of a CA bundle, which stays with the daemon.
+
+    With ``relay``, connections to the origin are asked for by that name: see Connect. ``bundle`` then counts for other hosts.
+    """
 
     origin: Origin
     prefix: str
@@ -75,6 +79,8 @@ class Way(_Message, frozen=True, array_like=True):
     proxy: str | None = None
     rule: str = ""
     release_api: str = ""
+    kind: str = "oci"
+    relay: str = ""
 
 
 class Opened(_Message, frozen=True, array_like=True, tag=1):
@@ -137,6 +143,12 @@ class Anchors(_Message, frozen=True, array_like=True, tag=8):
     pem: bytes
 
 
+class Connected(_Message, frozen=True, array_like=True, tag=12):
+    """A question's answer: a connection to the origin, whose descriptor comes with the frame; TLS ends before it."""
+
+    question: int
+
+
 class Changed(_Message, frozen=True, array_like=True, tag=9):
     """A new configuration is in force, or everything was flushed: forget what you know."""
 
@@ -151,7 +163,8 @@ class Alive(_Message, frozen=True, array_like=True, tag=11):
     """Report that you are alive."""
 
 
-ToCarrier = Opened | Spare | Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors | Changed | Leave | Alive
+CarrierAnswer = Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors | Connected
+ToCarrier = Opened | Spare | Changed | Leave | Alive | CarrierAnswer
 
 
 class Ready(_Message, frozen=True, array_like=True, tag=1):
@@ -214,6 +227,13 @@ class Trusted(_Message, frozen=True, array_like=True, tag=7):
     bundle: str | None = None
 
 
+class Connect(_Message, frozen=True, array_like=True, tag=12):
+    """Give a connection by the name of a relay that a Way named."""
+
+    question: int
+    relay: str
+
+
 class Closed(_Message, frozen=True, array_like=True, tag=9):
     """A connection has ended."""
 
@@ -246,11 +266,14 @@ class Figures(_Message, frozen=True, array_like=True, tag=11):
     memory: int = 0
 
 
-ToDaemon = Ready | Fetch | Rejected | Get | Shown | Locate | Trusted | Closed | Spared | Said | Figures
+ToDaemon = Ready | Fetch | Rejected | Get | Shown | Locate | Trusted | Connect | Closed | Spared | Said | Figures
 
 
 class CarrierReport(msgspec.Struct, frozen=True):
-    """One carrier, for ``status``: what it moved is as it reports, its memory as the kernel reports if ``/proc`` shows it."""
+    """One carrier, for ``status``: what it moved is as it reports, its memory as the kernel reports if ``/proc`` shows it.
+
+    ``relayed`` counts its connections on which a client certificate was shown.
+    """
 
     pid: int
     sandboxes: int
@@ -259,6 +282,7 @@ class CarrierReport(msgspec.Struct, frozen=True):
     moved_bytes: int
     memory_bytes: int
     confined: str
+    relayed: int = 0
 
 
 def way(reach: Reach) -> Way:
@@ -275,12 +299,23 @@ def way(reach: Reach) -> Way:
         dial.proxy,
         dial.rule,
         reach.release_api,
+        dial.kind,
     )
 
 
 def reach(told: Way) -> Reach:
     """Decode it."""
-    dial = Dial(told.networks, told.own, told.addresses, told.bundle, told.tls_verify, proxy=told.proxy, rule=told.rule)
+    dial = Dial(
+        told.networks,
+        told.own,
+        told.addresses,
+        told.bundle,
+        told.tls_verify,
+        proxy=told.proxy,
+        rule=told.rule,
+        kind=told.kind,
+        relay=told.relay,
+    )
     return Reach(told.origin, dial, told.prefix, told.release_api)
 
 

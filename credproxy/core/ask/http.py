@@ -36,6 +36,8 @@ class Dial:
         kind: of that rule.
         proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
         metadata: the machine's cloud is asked who the machine is, which only the libraries in the worker do.
+        relay: in a carrier, the name of the relay that connects to the origin and shows a client certificate there; "" if
+            the carrier connects itself.
     """
 
     networks: tuple[str, ...] = ()
@@ -51,11 +53,18 @@ class Dial:
     client_key: str | None = None
     certs_d: str = ""
     identified: bool = True
+    relay: str = ""
 
     def elsewhere(self) -> "Dial":
         """The Dial for a host that a registry's answer names: it was not named by a rule, and its certificate is always checked."""
         return replace(
-            self, own=False, addresses=(), tls_verify=True, metadata=False, identified=not self.may_have_certificate
+            self,
+            own=False,
+            addresses=(),
+            tls_verify=True,
+            metadata=False,
+            identified=not self.may_have_certificate,
+            relay="",
         )
 
     @property
