@@ -30,7 +30,6 @@ THROUGH = {
     "adapters.docker_logins": "cli/test_login.py",
     "sources.login_secrets": "sources/test_login.py",
     "worker.google_transport": "worker/test_google.py",
-    "adapters.pump_response": "adapters/test_odd_answers.py",
     "adapters.capped_body": "adapters/test_http_client.py",
     "adapters.guarded_dialing": "adapters/test_http_client.py",
     "adapters.program_search": "adapters/test_processes.py",

@@ -17,7 +17,6 @@ from credproxy.adapters.pump_request import PumpAnswer
 from credproxy.adapters.pump_response import Body, response
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.checksum import Checksum
-from credproxy.core.minimum_speed import Pace
 from credproxy.ports import Poured, Stopped
 
 
@@ -75,7 +74,7 @@ class Download:
             # If only the end of the connection tells the end of a body, an unannounced end truncates it.
             link.sock.suppress_ragged_eofs = head.length is not None  # type: ignore[attr-defined]  # typeshed leaves it out
         self._waking.hold(link.sock)
-        self._body = Body(link.answered.early, link.sock, pace=Pace(over=stalled))
+        self._body = Body(link.answered.early, link.sock, stalled=stalled)
         self._reader = _KeptReader(self._body) if head.length is None else None
         self._response = None if self._reader is None else response(head.bytes, self._reader)
 

@@ -4,7 +4,10 @@ import asyncio
 import http.client
 import io
 import re
+import select
 import socket
+import ssl
+import threading
 import time
 from typing import IO, NamedTuple
 
@@ -13,6 +16,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
 from credproxy.adapters.interim_responses import CODED, SteadyResponse, UnfitAnswerError, passed_over
+from credproxy.adapters.socket_wait import SocketWait
 from credproxy.core.minimum_speed import Pace
 
 
@@ -33,6 +37,15 @@ _MOST = 256 * 1024
 
 _JUDGED = 0.1
 """Seconds after which a body's pace is judged, however little has arrived."""
+
+_READING = threading.Lock()
+"""Held by the one thread of this process that empties a socket. A TLS record has 16 KiB at most, and Python's lock is taken
+twice for each, so that several threads mostly wait for each other: 16 downloads then took up to a third longer, and a
+third more of the processors (bench/gateway.py, ``many``). One thread decrypts more than a gigabyte a second."""
+
+_TURN = 0.05
+"""Seconds that a thread waits for that. An upstream that sends messages of TLS without end keeps its thread inside OpenSSL,
+and must not stop other downloads; that it is held makes them quick, not right."""
 
 _EMPTY = frozenset({http.client.NO_CONTENT, http.client.NOT_MODIFIED})
 
@@ -171,13 +184,14 @@ class Body(io.RawIOBase):
     Args:
         early: bytes that arrived with the head.
         sock: with its time-out set.
-        pace: judges the upstream; the early bytes do not count.
+        stalled: seconds, that time-out.
     """
 
-    def __init__(self, early: bytes, sock: socket.socket, *, pace: Pace) -> None:
+    def __init__(self, early: bytes, sock: socket.socket, *, stalled: float) -> None:
         self._early = memoryview(early)
         self._sock = sock
-        self._pace = pace
+        self._stalled = stalled
+        self._pace = Pace(over=stalled)  # the early bytes do not count
 
     @property
     def early(self) -> int:
@@ -203,20 +217,41 @@ class Body(io.RawIOBase):
     def gather(self, buffer: memoryview) -> int:
         """Fill a buffer; less only at the end. Raises OSError.
 
-        A TLS record is 16 KiB at most, and each comes through here. The pace is judged once for all of them, and
-        earlier if they take long.
+        Only waiting counts for the pace: it is judged once for all of them, and earlier if they take long.
         """
         filled = counted = self._take_early(buffer)
-        receive, pace, size = self._sock.recv_into, self._pace, len(buffer)
-        begun = now = time.monotonic()  # noqa: TID251  time during suspend does not count
-        while filled < size and (got := receive(buffer[filled:])):
-            filled += got
-            now = time.monotonic()  # noqa: TID251  see above
-            if now - begun > _JUDGED:
-                pace.moved(filled - counted, now - begun)
-                begun, counted = now, filled
-        pace.moved(filled - counted, now - begun)
+        waited, size = 0.0, len(buffer)
+        self._sock.settimeout(0)
+        try:
+            while filled < size:
+                got, event = self._arrived(buffer[filled:])
+                filled += got
+                if not event:
+                    break
+                waited += SocketWait(self._sock, event, stalled=self._stalled).wait()
+                if waited > _JUDGED:
+                    self._pace.moved(filled - counted, waited)
+                    waited, counted = 0.0, filled
+        finally:
+            self._sock.settimeout(self._stalled)
+        self._pace.moved(filled - counted, waited)
         return filled
+
+    def _arrived(self, buffer: memoryview) -> tuple[int, int]:
+        """Read what has arrived; give its size, and what to wait for unless the buffer is full or this is the end."""
+        filled, size, receive = 0, len(buffer), self._sock.recv_into
+        alone = _READING.acquire(timeout=_TURN)
+        try:
+            while filled < size and (got := receive(buffer[filled:])):
+                filled += got
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return filled, select.POLLIN
+        except ssl.SSLWantWriteError:  # TLS itself has something to send, such as a new key
+            return filled, select.POLLOUT
+        finally:
+            if alone:
+                _READING.release()
+        return filled, 0
 
     def _take_early(self, buffer: "bytearray | memoryview") -> int:
         count = min(len(buffer), len(self._early))

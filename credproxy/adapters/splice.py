@@ -8,9 +8,9 @@ import fcntl
 import os
 import select
 import socket
-import time
 from collections.abc import Iterator
 
+from credproxy.adapters.socket_wait import SocketWait
 from credproxy.core.minimum_speed import Pace
 from credproxy.ports import Poured, Stopped
 
@@ -35,7 +35,7 @@ def splice(source: socket.socket, sink: socket.socket, *, count: int, stalled: f
         OSError: there is no descriptor for a pipe, and nothing was moved.
     """
     moved = 0
-    readable, writable = _SocketWait(source, select.POLLIN, stalled), _SocketWait(sink, select.POLLOUT, stalled)
+    readable, writable = _Side(source, select.POLLIN, stalled=stalled), _Side(sink, select.POLLOUT, stalled=stalled)
     with _pipe() as (reading, writing):
         while moved < count:
             try:
@@ -53,7 +53,7 @@ def splice(source: socket.socket, sink: socket.socket, *, count: int, stalled: f
     return Poured(moved, Stopped.DONE)
 
 
-def _spliced(source: int, sink: int, count: int, side: "_SocketWait") -> int:
+def _spliced(source: int, sink: int, count: int, side: "_Side") -> int:
     waited = 0.0
     while True:
         try:
@@ -65,21 +65,12 @@ def _spliced(source: int, sink: int, count: int, side: "_SocketWait") -> int:
             return moved
 
 
-class _SocketWait:
-    """Waits until a socket is ready; its ``pace`` judges the other end."""
+class _Side:
+    """One of the sockets; its ``pace`` judges the other end."""
 
-    def __init__(self, sock: socket.socket, event: int, stalled: float) -> None:
+    def __init__(self, sock: socket.socket, event: int, *, stalled: float) -> None:
         self.pace = Pace(over=stalled)
-        self._ready = select.poll()
-        self._ready.register(sock, event)
-        self._stalled = stalled
-
-    def wait(self) -> float:
-        """Wait, and give the seconds that it took. Raises TimeoutError."""
-        begun = time.monotonic()  # noqa: TID251  time during suspend does not count
-        if not self._ready.poll(self._stalled * 1000):
-            raise TimeoutError
-        return time.monotonic() - begun  # noqa: TID251  see above
+        self.wait = SocketWait(sock, event, stalled=stalled).wait
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from credproxy.adapters.connections import Connections
 from credproxy.adapters.download import GATHER
 from credproxy.adapters.pump import Pump, Pumped
 from credproxy.adapters.pump_request import WHOLE
+from credproxy.adapters.pump_response import _READING
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.checksum import Checksum
@@ -371,12 +372,13 @@ def breaking(how: str) -> Script:
     return play
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("how", ["close", "reset", "stall"])
-async def test_an_upstream_that_breaks_off(how: str) -> None:
+async def test_an_upstream_that_breaks_off(how: str, encrypted: bool, trusted: "Trusted") -> None:  # noqa: FBT001  parametrized
     """U15: What arrived is passed on and counted exactly, so that the rest can be requested."""
-    with Scripted(breaking(how)) as server:
+    with Scripted(breaking(how), context=trusted.context if encrypted else None) as server:
         async with Pump(stalled=0.2) as pump:
-            transfer = await pump.open(get(server.url), "reg.test")
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
             outcome, body = await poured(transfer, len(BODY))
             transfer.close()
     assert outcome == Poured(len(body), Stopped.UPSTREAM)
@@ -812,6 +814,30 @@ async def test_the_end_of_the_pump_is_the_end_of_its_threads(when: str) -> None:
             await pump.close()
             assert pump.running == 0
             await task
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_an_upstream_that_stalls_holds_up_no_other(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
+    """Only one thread at a time empties a socket, but none does while it waits."""
+    context = trusted.context if encrypted else None
+    with Scripted(stalling("in a body"), context=context) as slow, Scripted(answering(BODY), context=context) as quick:
+        async with Pump() as pump, client() as somebody:
+            stalled = await pump.open(get(slow.url, trusted.dial), "slow.test")
+            pouring = asyncio.ensure_future(stalled.pour(somebody.descriptor(), len(BODY)))
+            transfer = await pump.open(get(quick.url, trusted.dial), "reg.test")
+            assert await poured(transfer, len(BODY)) == (Poured(len(BODY), Stopped.DONE), BODY)
+            assert not pouring.done()
+            stalled.close()
+            await pouring
+
+
+async def test_a_thread_that_never_ends_its_reading_holds_up_no_other(trusted: Trusted) -> None:
+    """As one in OpenSSL that is sent messages without end."""
+    with Scripted(answering(BODY), context=trusted.context) as server, _READING:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
+            assert await poured(transfer, len(BODY)) == (Poured(len(BODY), Stopped.DONE), BODY)
+            transfer.close()
 
 
 async def test_the_end_of_the_pump_while_a_client_takes_nothing() -> None:
