@@ -14,6 +14,7 @@ THROUGH = {
     "sources.turns": "providers/test_oauth2.py",
     "__main__": "e2e/test_exit_status.py",
     "worker.__main__": "adapters/test_libraries.py",
+    "worker.aws_web_identity": "worker/test_aws.py",
     "worker.dispatch": "adapters/test_libraries.py",
     "worker.google_refusals": "worker/test_google.py",
     "sources.azure_token": "sources/test_azure.py",

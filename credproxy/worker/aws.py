@@ -8,7 +8,7 @@ Source: botocore/credentials.py of botocore 1.44; docs.aws.amazon.com "Credentia
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
@@ -65,7 +65,7 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
             return AwsAccess(keys.access_key or "", keys.secret_key or "", keys.token or "", until)
         return _assumed(session, found, question.role_arn)
     except (BotoCoreError, ClientError, ValueError) as error:
-        raise told(error, question, profile=_profile(session)) from None
+        raise told(error, question, profile=_profile(session), said=_scoped(session)) from None
 
 
 @functools.cache
@@ -131,6 +131,14 @@ def _profile(session: Session) -> str:
         return session.profile or "default"
     except BotoCoreError:
         return "default"
+
+
+def _scoped(session: Session) -> Mapping[str, object]:
+    """What the files say of the profile."""
+    try:
+        return session.get_scoped_config()
+    except BotoCoreError:
+        return {}
 
 
 def _text(value: object) -> str:

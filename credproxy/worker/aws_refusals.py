@@ -4,6 +4,7 @@ Source: botocore/exceptions.py of botocore 1.44; docs.aws.amazon.com, "Common er
 """
 
 import re
+from collections.abc import Mapping
 from shlex import quote as shell
 from typing import Final
 
@@ -25,6 +26,7 @@ from botocore.exceptions import (
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.worker_messages import AwsChain
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.worker.aws_web_identity import OPERATION, refused_identity
 
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z.]{1,60}")
@@ -37,7 +39,9 @@ _OVER: Final = frozenset(
 )
 _SSO: Final = frozenset({"GetRoleCredentials", "CreateToken"})
 _UNKNOWN: Final = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure"})
-_BUSY: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
+_BUSY: Final = frozenset(
+    {"IDPCommunicationError", "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
+)
 
 
 def wants_code(serial: str) -> Failed:
@@ -51,17 +55,19 @@ def wants_code(serial: str) -> Failed:
     )
 
 
-def told(error: Exception, question: AwsChain, *, profile: str) -> Failed:
+def told(error: Exception, question: AwsChain, *, profile: str, said: Mapping[str, object]) -> Failed:
     """Say why there is no access key.
 
     Args:
         error: of the library.
         question: that was asked.
         profile: that is in force.
+        said: what the files of Amazon's tools say of that.
     """
     name, option = f"the profile {profile!r}", f" --profile {shell(profile)}"
     if isinstance(error, ClientError):
-        return _refused(error, question, name=name, option=option)
+        final = _final(error) if error.operation_name == OPERATION else ""
+        return refused_identity(final, said) if final else _refused(error, question, name=name, option=option)
     if isinstance(error, (SSOError, TokenRetrievalError)):
         return _signed_out(name, option)
     if isinstance(error, LoginError):
@@ -103,8 +109,7 @@ def _signed_out(name: str, option: str) -> Failed:
 
 def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) -> Failed:
     """What Amazon said, by its code alone."""
-    found = str(error.response.get("Error", {}).get("Code", ""))
-    code = found if _CODE.fullmatch(found) else "an error"
+    code = _code(error)
     if code in _SKEWED:
         message = f"Amazon takes no signature of {name}: its secret is wrong, or this machine's clock is ({code})"
         return failed(Code.BAD_CREDENTIALS, message, hint=f"timedatectl, then aws sts get-caller-identity{option}")
@@ -124,6 +129,17 @@ def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) 
     message = f"{role} is not to be had: Amazon says {code} to {error.operation_name}"
     hint = f"see which identity is used, and whether the role trusts it: aws sts get-caller-identity{option}"
     return failed(Code.DENIED, message, hint=hint)
+
+
+def _code(error: ClientError) -> str:
+    found = str(error.response.get("Error", {}).get("Code", ""))
+    return found if _CODE.fullmatch(found) else "an error"
+
+
+def _final(error: ClientError) -> str:
+    """The code of a refusal that waiting does not change; "" for any other."""
+    code = _code(error)
+    return "" if code in _BUSY or _status(error) >= 500 else code  # noqa: PLR2004  as above
 
 
 def _status(error: ClientError) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Self
 
@@ -25,10 +26,52 @@ _PORTS = ("filer.port", "filer.port.grpc", "master.port", "master.port.grpc", "v
           "admin.port", "admin.port.grpc", "s3.port.grpc")  # a table  # fmt: skip
 
 
-class Weed:
-    """A running server; ``host`` is its authority."""
+ISSUER = "https://ci.test"
+AUDIENCE = "sts.amazonaws.com"
+ROLE = "arn:aws:iam::123456789012:role/build"
 
-    def __init__(self, program: Path, folder: Path) -> None:
+
+def _iam(jwks: str) -> dict[str, object]:
+    """A role that may read the bucket, for one job of one provider; names as this server has them."""
+    reading = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{BUCKET}/*"]}
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Federated": "ci"},
+        "Action": ["sts:AssumeRoleWithWebIdentity"],
+        "Condition": {"StringEquals": {"oidc:sub": "job"}},
+    }
+    config = {"issuer": ISSUER, "clientId": AUDIENCE, "jwksUri": jwks}
+    return {
+        "sts": {
+            "tokenDuration": "1h",
+            "maxSessionLength": "12h",
+            "issuer": "seaweedfs-sts",
+            "signingKey": b64encode(b"canary-signing-key-of-the-tests!").decode(),
+            "providers": [{"name": "ci", "type": "oidc", "enabled": True, "config": config}],
+        },
+        "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+        "policies": [{"name": "read", "document": {"Version": "2012-10-17", "Statement": [reading]}}],
+        "roles": [
+            {
+                "roleName": "build",
+                "roleArn": ROLE,
+                "trustPolicy": {"Version": "2012-10-17", "Statement": [trust]},
+                "attachedPolicies": ["read"],
+            }
+        ],
+    }
+
+
+class Weed:
+    """A running server; ``host`` is its authority.
+
+    Args:
+        program: that is started.
+        folder: of its own, which is made.
+        jwks: where an identity provider has its keys, by whose tokens for AUDIENCE the role ROLE may be assumed; "" for none.
+    """
+
+    def __init__(self, program: Path, folder: Path, *, jwks: str = "") -> None:
         folder.mkdir()
         (folder / "data").mkdir()
         keys = [{"accessKey": KEY_ID, "secretKey": SECRET}]
@@ -38,7 +81,7 @@ class Weed:
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}"
         self._log = folder / "log"
-        options = {
+        options: dict[str, object] = {
             "dir": folder / "data",
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
@@ -50,6 +93,9 @@ class Weed:
             "s3.port.lance": 0,
             **{name: free_port() for name in _PORTS},
         }
+        if jwks:
+            (folder / "iam.json").write_text(json.dumps(_iam(jwks)))
+            options["s3.iam.config"] = folder / "iam.json"
         with self._log.open("wb") as out:
             self._process = subprocess.Popen(
                 [program, "mini", *(f"-{name}={value}" for name, value in options.items())],

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,6 +106,72 @@ def test_the_identity_of_a_job_is_exchanged(home: Path, amazon: Amazon, monkeypa
     amazon.granting_role("AssumeRoleWithWebIdentity")
     assert found() == SESSION
     assert amazon.forms[0]["WebIdentityToken"] == "canary-jwt"
+
+
+def identity(**said: object) -> str:
+    """An identity token, whose signature nobody here looks at."""
+    parts = ({"alg": "RS256"}, {"iss": "https://ci.test", "sub": "job", "aud": "other", "exp": 4_000_000_000} | said)
+    return ".".join((*(b64url(json.dumps(part).encode()) for part in parts), "canary-signature"))
+
+
+def b64url(content: bytes) -> str:
+    """As a JWT has it."""
+    return urlsafe_b64encode(content).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("of", ["variable", "profile"])
+def test_an_identity_that_the_role_does_not_take_says_whose_it_is(
+    home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """Amazon's code does not tell which claim is wrong, and the token does not show its own; nothing of its signature is told."""
+    path = home / "token"
+    config(home, f"[default]\nrole_arn = {ROLE}\nweb_identity_token_file = {path}\nregion = eu-west-1\n")
+    if of == "variable":
+        (home / ".aws" / "config").unlink()
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(path))
+        monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    path.write_text(identity())
+    amazon.refusing("AssumeRoleWithWebIdentity", "InvalidIdentityToken", 400)
+    failure = refused()
+    assert failure.code is Code.DENIED
+    assert failure.inside
+    assert failure.message == (
+        f"the role {ROLE!r} is not to be had with the identity token in {str(path)!r}: Amazon says InvalidIdentityToken; "
+        "it is for 'other', from the issuer 'https://ci.test', of the subject 'job'"
+    )
+    assert (
+        filled(
+            failure.hint,
+            "compare that with the role's trust policy, and with the audiences of the identity provider in IAM",
+        )
+        == ()
+    )
+    path.write_text("canary")
+    assert refused().message.endswith("it is not a JWT")
+    amazon.granting_role("AssumeRoleWithWebIdentity")
+    path.write_text(identity(aud="sts.amazonaws.com"))
+    assert found() == SESSION
+
+
+def test_an_identity_that_is_over_is_told_so(home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers of the kind say no more than that access is denied; a busy one may pass."""
+    (home / "token").write_text(identity(exp=1_000_000_000))
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(home / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    amazon.refusing("AssumeRoleWithWebIdentity", "AccessDenied")
+    failure = refused()
+    assert failure.code is Code.BAD_CREDENTIALS
+    assert "; it ended " in failure.message
+    assert (
+        filled(
+            failure.hint,
+            "have it made anew: one of a CI job ends with the job, one of a pod is replaced by its kubelet",
+        )
+        == ()
+    )
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    amazon.refusing("AssumeRoleWithWebIdentity", "IDPCommunicationError", 400)
+    assert refused().code is Code.UPSTREAM_UNAVAILABLE
 
 
 SSO = """[profile corp]
@@ -249,7 +316,7 @@ def test_a_login_of_the_console_is_not_single_sign_on(home: Path) -> None:
     failure = refused(profile="p")
     assert failure.code is Code.HELPER_FAILED
     filled(failure.hint, "pip install 'botocore[crt]', in the environment of credproxy")
-    over = told(LoginTokenLoadError(error_msg="canary"), AwsChain("p"), profile="p").failure
+    over = told(LoginTokenLoadError(error_msg="canary"), AwsChain("p"), profile="p", said={}).failure
     assert over.code is Code.BAD_CREDENTIALS
     assert "canary" not in repr(over)
     assert filled(over.hint, "aws login{}") == (" --profile p",)
