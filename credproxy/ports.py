@@ -316,15 +316,10 @@ class Signer(Protocol):
         ...
 
 
-class AwsSigner(Protocol):
-    """Signs requests with access keys: AWS Signature Version 4."""
+class AwsSigning(Protocol):
+    """Signs requests with access keys: AWS Signature Version 4. It waits for nothing."""
 
-    @property
-    def lacking(self) -> str:
-        """The command that installs the library that signs; "" if it is there."""
-        ...
-
-    async def sign(
+    def sign(
         self,
         keys: AwsKeys,
         *,
@@ -349,6 +344,19 @@ class AwsSigner(Protocol):
         Returns:
             The headers to send, those that were given included; without Host.
         """
+        ...
+
+
+class AwsSigner(Protocol):
+    """The library that signs."""
+
+    @property
+    def lacking(self) -> str:
+        """The command that installs it; "" if it is there."""
+        ...
+
+    async def ready(self) -> AwsSigning:
+        """Load it, which takes a tenth of a second the first time."""
         ...
 
 
@@ -575,6 +583,9 @@ class Plan:
         identity: of the stored login that it begins with; None if it begins with none.
         trouble: for ``explain``: why it goes without a login that may exist (``Fallible.trouble``); None if nothing
             is broken, or if it has a login.
+        basis: obtains what the answers to many questions are made from, once for all of them: the key that signs for each
+            object of a bucket. Its grant has no headers, and is neither handed out nor kept. None if ``run`` shares nothing.
+        make: gives what ``run`` would, without waiting for anything; None until the basis is there. Raises Failed as ``run``.
     """
 
     key: tuple[Hashable, ...]
@@ -588,6 +599,8 @@ class Plan:
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)
     identity: Identity | None = field(default=None, compare=False)
     trouble: Failure | None = field(default=None, compare=False)
+    basis: "Plan | None" = field(default=None, compare=False, repr=False)
+    make: Callable[[], Grant | None] | None = field(default=None, compare=False, repr=False)
 
 
 class Provider(Protocol):

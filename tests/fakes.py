@@ -298,7 +298,10 @@ class FakeAwsSigner:
     signed: list[tuple[str, str]] = field(default_factory=list)
     lacking: str = ""
 
-    async def sign(
+    async def ready(self) -> "FakeAwsSigner":
+        return self
+
+    def sign(
         self,
         keys: AwsKeys,
         *,

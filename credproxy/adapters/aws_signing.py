@@ -4,8 +4,9 @@ botocore does it. It is imported with the first signature, off the event loop, b
 """
 
 import asyncio
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Secret
@@ -21,23 +22,20 @@ if TYPE_CHECKING:
 _LACKING = "" if find_spec(AWS.module("")) is not None else AWS.remedy
 
 
-class _Signing(NamedTuple):
-    """What signs, once it is imported."""
+@dataclass(frozen=True, slots=True)
+class BotocoreSigning:
+    """Signs. Source: ports.AwsSigning.
+
+    Attributes:
+        s3, other, request, keys: the library's own classes.
+    """
 
     s3: "type[S3SigV4Auth]"
     other: "type[SigV4Auth]"
     request: "type[AWSRequest]"
     keys: "type[ReadOnlyCredentials]"
 
-
-class BotocoreSigner:
-    """Signs. Source: ports.AwsSigner."""
-
-    def __init__(self) -> None:
-        self._signing: _Signing | None = None
-        self.lacking = _LACKING
-
-    async def sign(
+    def sign(
         self,
         keys: AwsKeys,
         *,
@@ -49,20 +47,31 @@ class BotocoreSigner:
         body: bytes = b"",
     ) -> tuple[tuple[str, Secret], ...]:
         """Give the headers to send, those that were given included."""
-        if self._signing is None:
-            self._signing = await asyncio.to_thread(_imported)
-        signing = self._signing
-        request = signing.request(method=method, url=url, headers=dict(headers), data=body)
+        request = self.request(method=method, url=url, headers=dict(headers), data=body)
         token = None if keys.session_token is None else keys.session_token.reveal()
-        found = signing.keys(keys.key_id, keys.secret.reveal(), token)
+        found = self.keys(keys.key_id, keys.secret.reveal(), token)
         # S3 wants its path as it is, and the digest of the body; the others want neither.
-        (signing.s3 if service == "s3" else signing.other)(found, service, region).add_auth(request)
+        (self.s3 if service == "s3" else self.other)(found, service, region).add_auth(request)
         return tuple((name, Secret(value)) for name, value in request.headers.items())
 
 
-def _imported() -> _Signing:
+class BotocoreSigner:
+    """Source: ports.AwsSigner."""
+
+    def __init__(self) -> None:
+        self._signing: BotocoreSigning | None = None
+        self.lacking = _LACKING
+
+    async def ready(self) -> BotocoreSigning:
+        """Import it."""
+        if self._signing is None:
+            self._signing = await asyncio.to_thread(_imported)
+        return self._signing
+
+
+def _imported() -> BotocoreSigning:
     from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415  see above
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415  as above
     from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415  as above
 
-    return _Signing(S3SigV4Auth, SigV4Auth, AWSRequest, ReadOnlyCredentials)
+    return BotocoreSigning(S3SigV4Auth, SigV4Auth, AWSRequest, ReadOnlyCredentials)

@@ -5,7 +5,7 @@ reload begins a new era. A question ends in the era in which it began, and what 
 nothing has to be compared, because nothing of one era can be reached from another.
 
 Its parts: ``table`` (which provider), ``lookup`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
-exchange per key), ``landing`` (what remains of it), ``negative_cache`` (failures, briefly), ``answers`` (what leaves). What is
+exchange per key), ``making`` (answers from what many share), ``landing`` (what remains of it), ``negative_cache`` (failures, briefly), ``answers`` (what leaves). What is
 bounded, counted or learned for the process is in ``Lasting``.
 """
 
@@ -22,10 +22,11 @@ from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import SHORTEST_GAP, Entry
-from credproxy.broker.flight import Flight
+from credproxy.broker.flight import Flight, Outcome
 from credproxy.broker.flights import Flights
 from credproxy.broker.landing import Landing
-from credproxy.broker.lookup import Lookup, key_of
+from credproxy.broker.lookup import Key, Lookup, key_of
+from credproxy.broker.making import Making
 from credproxy.broker.negative_cache import Negative
 from credproxy.broker.rate_limit import Budget
 from credproxy.broker.renewal import Renewal
@@ -121,6 +122,14 @@ class Era:
             take_up=lasting.renewal.take_up,
         )
         self.flights = Flights(clock=lasting.clock, runway=lasting.runway, land=landing.land)
+        self.making = Making(
+            flights=self.flights,
+            bases=Flights(clock=lasting.clock, runway=lasting.runway, land=landing.obtained),
+            cache=self.cache,
+            negative=self.negative,
+            clock=lasting.clock,
+            flight_timeout=options.flight_timeout,
+        )
         self._answers = Answers(
             clock=lasting.clock,
             metrics=lasting.metrics,
@@ -193,6 +202,7 @@ class Era:
         count = self.cache.drop_all(wanted)
         self.negative.drop(wanted)
         self.flights.forsake(wanted)
+        self.making.forget()
         for forget in self.table.memories(wanted):
             with self._bugs:
                 forget()
@@ -205,6 +215,7 @@ class Era:
         """
         self._answers.end()
         self.flights.end()
+        self.making.end()
         self.cache.drop_all(lambda _: True)
 
     async def _answer(self, routed: Routed, question: Question, until: float, *, doubted: bool = False) -> Answer:
@@ -271,18 +282,23 @@ class Era:
         remembered = self.negative.get(lookup.key, now)
         if remembered is not None:
             raise Failed(remembered)
-        flight = self.flights.find(lookup.key)
-        if flight is None:
-            self._lasting.budget.charge(lookup.sandbox)
-            flight = self._flight(lookup)
-        outcome = await self.flights.wait(flight, until)
+        outcome = await self._outcome(lookup, until)
         self._lasting.metrics.waited(self._clock.boot() - now)
-        if outcome is None:
-            raise Failed(self._out_of_time(flight))
         if isinstance(outcome, Failure):
             raise Failed(outcome)
         self._noted(outcome, lookup)
         return outcome
+
+    async def _outcome(self, lookup: Lookup, until: float) -> Outcome:
+        flight = self.flights.find(lookup.key)
+        if flight is None:
+            if not self.making.awaits(lookup.key):
+                self._lasting.budget.charge(lookup.sandbox)
+            if not self._anew(lookup.key) and (made := await self.making.make(lookup, until)) is not None:
+                return made
+            flight = self.flights.find(lookup.key) or self._flight(lookup)
+        outcome = await self.flights.wait(flight, until)
+        return flight.out_of_time(self._clock.boot()) if outcome is None else outcome
 
     def _noted(self, entry: Entry, lookup: Lookup) -> None:
         """Note the latest question. An entry used once may never be wanted again, and is not kept fresh."""
@@ -293,16 +309,10 @@ class Era:
 
     def _flight(self, lookup: Lookup, *, background: bool = False) -> Flight:
         limit = self.options.flight_timeout if lookup.plan.timeout is None else lookup.plan.timeout
-        anew = self._lasting.doubt.of(lookup.key, self.cache.peek(lookup.key))
-        return self.flights.begin(lookup, limit=limit, anew=anew, background=background)
+        return self.flights.begin(lookup, limit=limit, anew=self._anew(lookup.key), background=background)
 
-    def _out_of_time(self, flight: Flight) -> Failure:
-        if flight.started is None:
-            message = f"{flight.plan.subject} is waiting for its turn behind other exchanges"
-            return Failure(Code.OVERLOADED, message, "run the build again, or with fewer --jobs", 1.0)
-        seconds = self._clock.boot() - flight.started
-        message = f"{flight.plan.subject} has not answered for {seconds:.1f} s; still trying, run the build again"
-        return Failure(Code.STILL_TRYING, message, "the answer is kept for the next call; credproxy status shows it")
+    def _anew(self, key: Key) -> bool:
+        return self._lasting.doubt.of(key, self.cache.peek(key))
 
     def _left(self, entry: Entry) -> float:
         return remaining(entry.lifetime, self._clock.boot(), wall=self._clock.wall())

@@ -6,7 +6,7 @@ from typing import Protocol
 from credproxy.broker.entry import Entry
 from credproxy.broker.lookup import Lookup
 from credproxy.core.ask.credential import Grant
-from credproxy.core.errors import Failure
+from credproxy.core.errors import Code, Failure
 
 
 Result = Grant | Failure
@@ -75,6 +75,16 @@ class Flight:
     def patience(self) -> float:
         """Boot-clock second at which the first waiter stops waiting; without waiters, the deadline."""
         return min(self.waiters.values(), default=self.deadline)
+
+    def out_of_time(self, now: float) -> Failure:
+        """What a waiter is told whose patience ended before it landed; ``now`` in boot-clock seconds."""
+        if self.started is None:
+            message = f"{self.plan.subject} is waiting for its turn behind other exchanges"
+            return Failure(Code.OVERLOADED, message, "run the build again, or with fewer --jobs", 1.0)
+        message = (
+            f"{self.plan.subject} has not answered for {now - self.started:.1f} s; still trying, run the build again"
+        )
+        return Failure(Code.STILL_TRYING, message, "the answer is kept for the next call; credproxy status shows it")
 
     @property
     def for_actions(self) -> bool:

@@ -7,11 +7,13 @@ Source: F11.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.broker.lookup import Key, Lookup
 from credproxy.broker.runway import Runway
+from credproxy.core.ask.credential import Grant
 from credproxy.ports import Clock
 
 
@@ -58,6 +60,24 @@ class Flights:
             return None
         finally:
             self._runway.leave(flight, seat)
+
+    def making(self) -> contextlib.AbstractContextManager[None]:
+        """As ``Runway.making``."""
+        return self._runway.making()
+
+    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """As ``Runway.turn``."""
+        return self._runway.turn()
+
+    def at_once(self, lookup: Lookup, make: Callable[[], Grant | None]) -> Outcome | None:
+        """Make a grant that waits for nothing, and land it; None if it cannot be made yet. Raises Failed as ``Runway.at_once``."""
+        now = self._clock.boot()
+        result = self._runway.at_once(make)
+        if result is None:
+            return None
+        flight = self.begin(lookup, limit=0.0, anew=False)
+        flight.started = now
+        return self.land(flight, result)
 
     def launch(self, flight: Flight) -> bool:
         """Start a new flight without waiters; False if too much is already under way."""

@@ -96,7 +96,9 @@ class Inspector:
             return Explanation(uri, form, era.number, found.rule, "{}", reasons=tuple(why), problem=trouble)
         boot = self._clock.boot()
         key = key_of(question.caller, plan.key)
-        entry, flight, failure = era.cache.peek(key), era.flights.find(key), era.negative.get(key, boot)
+        entry = era.cache.peek(key)
+        flight = era.flights.find(key) or era.making.under_way(question.caller, plan)
+        failure = era.negative.get(key, boot) or era.making.failure(question.caller, plan)
         origin = self._upstream.find(plan.upstream)
         empty = entry is not None and entry.empty
         if entry is None or remaining(entry.lifetime, boot, wall=self._clock.wall()) <= 0:

@@ -71,6 +71,20 @@ class Landing:
         self._metrics.exchange(flight.label, outcome, seconds=now - flight.started)
         return self._granted(flight, result, now)
 
+    def obtained(self, flight: Flight, result: Result) -> Outcome:
+        """Take what a basis gives: a failure is remembered; where it succeeds, there is no grant to keep."""
+        assert flight.started is not None
+        now = self._clock.boot()
+        seconds = now - flight.started
+        if isinstance(result, Failure):
+            self._metrics.exchange(flight.label, result.code.value, seconds=seconds)
+            return self._failed(flight, result, now)
+        self._metrics.exchange(flight.label, "ok", seconds=seconds)
+        log.info("looked up", subject=flight.plan.subject, seconds=round(seconds, 3))
+        entry = Entry.of(flight.lookup, result, now=now)
+        entry.dropped = True
+        return entry
+
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
         entry = Entry.of(flight.lookup, grant, now=now)
         older = self._cache.peek(flight.key)

@@ -13,14 +13,16 @@ Source: docs/design/faults.md#deadlines and #bounds.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.flight import Flight, Outcome, Result
+from credproxy.core.ask.credential import Grant
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
 from credproxy.ports import Clock, under_way
 
@@ -30,6 +32,9 @@ MANNED_PER_UPSTREAM = 16
 UNMANNED = 16
 QUEUED = 2048
 """Flights in total; half as many for build actions."""
+
+TURNS = 32
+"""Answers that are made in one turn of the loop for callers that have waited: some milliseconds."""
 
 _WORTHWHILE = 0.5
 """Seconds for which a caller must still wait for a queued flight to start: one whose last waiter leaves at that moment
@@ -60,6 +65,8 @@ class Runway:
         self._per_upstream: Counter[str] = Counter()
         self._of_actions: Counter[str] = Counter()
         self._seats = itertools.count()
+        self._turns = asyncio.Semaphore(TURNS)
+        self._making = 0
         self._closed = False
         self._paused = float("-inf")
 
@@ -75,12 +82,42 @@ class Runway:
         self._start(flight)
         return True
 
+    def at_once(self, make: Callable[[], Grant | None]) -> Result | None:
+        """Make a grant that waits for nothing: it takes no slot, no task and no place in the queue. None if it cannot be made yet.
+
+        Raises:
+            Failed(overloaded): memory is short, or the daemon stops.
+        """
+        self._admit()
+        try:
+            with self._bugs:
+                return make()
+        except Failed as error:
+            return error.failure
+
+    @contextlib.contextmanager
+    def making(self) -> Iterator[None]:
+        """Around a caller that waits for what its answer is made from, and then for its turn."""
+        self._making += 1
+        try:
+            yield
+        finally:
+            self._making -= 1
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Around an answer that is made after waiting: a few in one turn of the loop, so that others are answered between them."""
+        async with self._turns:
+            await self._clock.sleep(0)
+            yield
+
     async def drain(self, seconds: float) -> None:
-        """Wait for the flights that have waiters, but no longer than that."""
+        """Wait for all that callers wait for, but no longer than that."""
         try:
             async with self._clock.timeout(seconds):
-                while waiting := [flight.outcome for flight in (*self._manned, *self._queued)]:
-                    await asyncio.wait(waiting)
+                while (waiting := [flight.outcome for flight in (*self._manned, *self._queued)]) or self._making:
+                    # Without a flight there are only those that have not had their turn yet.
+                    await (asyncio.wait(waiting) if waiting else self._clock.sleep(0))
         except TimeoutError:
             return
 
@@ -127,11 +164,14 @@ class Runway:
     def _short(self) -> bool:
         return self._clock.boot() < self._paused
 
-    def _enter(self, flight: Flight) -> None:
+    def _admit(self) -> None:
         if self._closed:
             raise Failed(_STOPPING)
         if self._short():
             raise Failed(SHORT_OF_MEMORY)
+
+    def _enter(self, flight: Flight) -> None:
+        self._admit()
         if self._room(flight):
             self._start(flight)
         elif len(self._queued) < QUEUED and not (flight.for_actions and _full(self._queued, flight, QUEUED)):

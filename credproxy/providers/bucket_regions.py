@@ -6,7 +6,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from credproxy.core.ask.http import Dial
-from credproxy.exchange.bucket_region import bucket_region
+from credproxy.exchange.bucket_region import USUAL, bucket_region
 from credproxy.ports import HttpClient, Terms, converse
 
 
@@ -25,9 +25,13 @@ class BucketRegions:
         self._known: LRUCache[str, str] = LRUCache(_MOST)
         self._asking: LRUCache[str, asyncio.Lock] = LRUCache(_MOST)
 
+    def known(self, url: str) -> str | None:
+        """What a bucket has said; None if it has to be asked."""
+        return self._known.get(url) if url else USUAL
+
     async def region(self, url: str, *, dial: Dial, subject: str, terms: Terms) -> str:
-        """Give the region of a bucket. Arguments, and what is raised, as in ``exchange.bucket_region``."""
-        known = self._known.get(url)
+        """Give the region of a bucket; the usual one if ``url`` is "". Arguments, and what is raised, as in ``exchange.bucket_region``."""
+        known = self.known(url)
         if known is not None:
             return known
         lock = self._asking.setdefault(url, asyncio.Lock())

@@ -10,7 +10,7 @@ from typing import Final, get_args
 
 from cachetools import LRUCache
 
-from credproxy.core.ask.aws_keys import HINT, aws_keys
+from credproxy.core.ask.aws_keys import aws_keys
 from credproxy.core.ask.credential import Grant, Identity, Lifetime
 from credproxy.core.ask.http import Dial, Method
 from credproxy.core.ask.lifetime import EMPTY_KEEP
@@ -21,15 +21,15 @@ from credproxy.core.ask.uri import canonical_uri, plain
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.policy.routing import is_exact
-from credproxy.exchange.bucket_region import USUAL
 from credproxy.ports import AwsSigner, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.bucket_regions import BucketRegions
+from credproxy.providers.signing_keys import SigningKey, SigningKeys
 
 
 SIGNATURE_LIFE: Final = 300.0
 """Seconds for which a signature is handed out: servers take it for 15 minutes."""
 
-_DETAILS: Final = 64
+_SHARED: Final = 64
 
 
 class S3Provider:
@@ -53,10 +53,12 @@ class S3Provider:
         self._signer = signer
         self._clock = clock
         self._required = required
+        self._keys = SigningKeys(source, signer, clock=clock, required=required)
         self._regions = BucketRegions(http)
         self._dial = Dial(own=is_exact(rule), rule=rule.match, kind=rule.tag())
         # Shared, because there may be 100,000 plans, one for each URL.
-        self._details: LRUCache[tuple[Identity, Method], dict[str, str]] = LRUCache(_DETAILS)
+        self._details: LRUCache[tuple[Identity, Method], dict[str, str]] = LRUCache(_SHARED)
+        self._bases: LRUCache[tuple[Identity, str | None], Plan] = LRUCache(_SHARED)
 
     async def plan(self, question: Question) -> Plan | None:
         """Every URL of the rule is signed, but one that is signed already.
@@ -76,17 +78,34 @@ class S3Provider:
         # A URL may hold a secret, and a key is shown and kept: its digest distinguishes URLs just as well (SEC-17).
         what = hashlib.sha256(canonical_uri(target).encode()).digest()
 
+        # The bucket that has to be asked about its region first; None if that is known without.
+        region = self._rule.region_of(target)
+        bucket = None if region else self._rule.bucket_url(target)
+        basis = self._basis(identity, bucket, target)
+
         async def run(terms: Terms) -> Grant:
-            return await self._run(target, identity, method=method, terms=terms)
+            await basis.run(terms)
+            grant = make()
+            assert grant is not None  # it waits for nothing, so nothing is forgotten meanwhile
+            return grant
+
+        def make() -> Grant | None:
+            found = self._keys.known(identity)
+            place = region if bucket is None else self._regions.known(bucket)
+            if found is None or place is None:
+                return None
+            return self._made(found.key, place, target, method=method, identity=identity)
 
         return Plan(
             key=(self._rule.tag(), self._rule.match, method, what, identity),
             subject=f"the signature for {target.authority!r}",
-            upstream=f"source:{identity.source}",
+            upstream=basis.upstream,
             run=run,
             narrow=narrow,
             identity=identity,
             detail=self._detail(identity, method, target),
+            basis=basis,
+            make=make,
         )
 
     async def check(self, plan: Plan, target: Target) -> None:
@@ -109,8 +128,9 @@ class S3Provider:
         return self._source.looked(question.target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Forget regions."""
+        """Forget keys and regions."""
         del wanted
+        self._keys.forget()
         self._regions.forget()
 
     async def _locate(self, target: Target) -> Identity | None:
@@ -122,27 +142,37 @@ class S3Provider:
             raise not_stored(f"no access key for {target.authority!r}", looked, setup=self._rule.setup(target))
         return identity
 
-    async def _run(self, target: Target, identity: Identity, *, method: Method, terms: Terms) -> Grant:
-        login = await self._source.read(identity, target, anew=terms.anew)
-        if login is None and not self._required:
-            return Grant(
-                (), Lifetime(since=self._clock.boot(), keep=EMPTY_KEEP), note="there is no access key after all"
-            )
-        if login is None:
-            raise unreadable(str(identity), "holds no access key", hint=HINT)
-        keys = aws_keys(login.stored, str(identity))
-        region = self._rule.region_of(target) or await self._asked_region(target, terms)
-        life = self._life(login, identity)
-        url = self._rule.signed_url(target)
-        headers = await self._signer.sign(keys, service="s3", region=region, method=method, url=url)
-        return Grant(tuple((name, (value,)) for name, value in headers), life)
+    def _basis(self, identity: Identity, bucket: str | None, target: Target) -> Plan:
+        """How the key is looked up, and a bucket asked for its region; ``target`` is any that they are for."""
+        known = self._bases.get((identity, bucket))
+        if known is not None:
+            return known
 
-    async def _asked_region(self, target: Target, terms: Terms) -> str:
-        url = self._rule.bucket_url(target)
-        if not url:
-            return USUAL
-        subject = f"host {target.authority!r}"
-        return await self._regions.region(url, dial=self._dial, subject=subject, terms=terms)
+        async def run(terms: Terms) -> Grant:
+            if bucket is not None:
+                subject = f"host {target.authority!r}"
+                await self._regions.region(bucket, dial=self._dial, subject=subject, terms=terms)
+            await self._keys.look(identity, target, anew=terms.anew)
+            return Grant((), Lifetime(since=self._clock.boot()))
+
+        found = self._bases[identity, bucket] = Plan(
+            key=(self._rule.tag(), self._rule.match, bucket, identity),
+            subject=f"the access key of {identity}",
+            upstream=f"source:{identity.source}",
+            run=run,
+        )
+        return found
+
+    def _made(
+        self, key: SigningKey | None, region: str, target: Target, *, method: Method, identity: Identity
+    ) -> Grant:
+        if key is None:
+            life = Lifetime(since=self._clock.boot(), keep=EMPTY_KEEP)
+            return Grant((), life, note="there is no access key after all")
+        life = self._life(key.login, identity)
+        url = self._rule.signed_url(target)
+        headers = key.signing.sign(key.keys, service="s3", region=region, method=method, url=url)
+        return Grant(tuple((name, (value,)) for name, value in headers), life)
 
     def _life(self, login: Login, identity: Identity) -> Lifetime:
         """From now, and never past the end of the login. Raises Failed(expired_on_arrival): that is over."""

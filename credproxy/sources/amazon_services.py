@@ -160,7 +160,7 @@ class AmazonTokens:
         if login is None:
             return b"", None
         keys = aws_keys(login.stored, str(identity))
-        headers = await self._signer.sign(
+        headers = (await self._signer.ready()).sign(
             keys,
             service=call.service,
             region=call.region,

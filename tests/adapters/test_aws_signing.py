@@ -18,7 +18,7 @@ URL = "https://b.s3.eu-west-1.amazonaws.com/k"
 
 async def signed(service: str, keys: AwsKeys = KEYS, more: Mapping[str, str] = NOTHING) -> dict[str, str]:
     """What is sent."""
-    found = await BotocoreSigner().sign(
+    found = (await BotocoreSigner().ready()).sign(
         keys,
         service=service,
         region="eu-west-1",

@@ -203,6 +203,48 @@ async def test_a_signature_is_used_for_five_minutes_and_no_longer_than_its_key()
     assert len(world.signer.signed) == 3
 
 
+async def test_one_look_at_the_key_serves_every_object_for_a_second() -> None:
+    """Its basis is one for a whole bucket; what is made from it is what an exchange of its own would give."""
+    world = World(options={})
+    asked = f"https://{HOST}/b"
+    world.http.script[asked] = [Response(403, (("x-amz-bucket-region", "eu-north-1"),), b"", 0.0, world.clock.wall())]
+    plans = [plan for number in range(20) if (plan := await world.plan(f"https://{HOST}/b/{number}")) is not None]
+    elsewhere = await world.plan(f"https://{HOST}/other/k")
+    assert elsewhere is not None
+    bases = {plan.basis.key for plan in (*plans, elsewhere) if plan.basis is not None}
+    assert [len(plans), len(bases)] == [20, 2]
+    assert {plan.make() for plan in plans if plan.make is not None} == {None}
+    basis = plans[0].basis
+    assert basis is not None
+    assert not (await basis.run(FixedTerms())).headers
+    made = [plan.make() for plan in plans if plan.make is not None]
+    assert [grant is not None and len(grant.headers) for grant in made] == [1] * 20
+    assert (world.source.reads, world.signer.signed[7]) == (1, ("GET", f"https://{HOST}/b/7"))
+    assert elsewhere.make is not None
+    assert elsewhere.make() is None
+    world.clock.suspend(1.0)
+    assert plans[0].make is not None
+    assert plans[0].make() is None
+    await basis.run(FixedTerms())
+    assert plans[0].make() is not None
+    world.provider.forget(lambda _: True)
+    assert plans[0].make() is None
+
+
+async def test_a_key_that_is_gone_is_not_looked_for_by_each_object() -> None:
+    """Of a built-in rule: each gets no credential, for a minute."""
+    world = World(required=False)
+    plan = await world.plan(GET.url)
+    world.source.stored = None
+    assert plan is not None
+    assert plan.make is not None
+    assert plan.basis is not None
+    await plan.basis.run(FixedTerms())
+    made = plan.make()
+    assert made is not None
+    assert (made.headers, made.note, world.source.reads) == ((), "there is no access key after all", 1)
+
+
 async def test_a_key_that_was_refused_is_looked_up_again() -> None:
     """It may have been rotated."""
     world = World()

@@ -6,11 +6,15 @@ Source: docs.aws.amazon.com "Amazon Simple Storage Service endpoints and quotas"
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 
 AUTO: Final = "auto"
 """R2's only region."""
+
+_HOSTS: Final = 256
+"""Names whose reading is remembered: a build asks for thousands of objects at a few hosts."""
 
 _REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2})"
 _BUCKET = r"(?P<bucket>[a-z0-9][a-z0-9._-]{0,252})"
@@ -50,6 +54,7 @@ def is_region(text: str) -> bool:
     return _REGION_NAME.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=_HOSTS)
 def s3_place(host: str) -> S3Place | None:
     """Read the name of a host of Amazon's S3, without a port; None for every other one."""
     found = next((found for form in _S3 if (found := form.fullmatch(host))), None)
@@ -59,6 +64,7 @@ def s3_place(host: str) -> S3Place | None:
     return S3Place(parts.get("region", ""), parts.get("bucket", ""))
 
 
+@lru_cache(maxsize=_HOSTS)
 def r2_account(host: str) -> str | None:
     """The account whose R2 a host is, without a port; None for every other host."""
     found = _R2.fullmatch(host)
