@@ -1,7 +1,25 @@
 """Imports without what a process that runs for days does not need."""
 
+import contextlib
+import gc
 import importlib
 import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def kept_for_good() -> Iterator[None]:
+    """Import without garbage collections, and keep what was imported out of all later ones.
+
+    What is imported stays until the process ends: to look through it for garbage, again and again while it grows, takes a
+    tenth of the time that the daemon needs to start, and later each full collection takes 10 ms of its loop.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def import_structlog() -> None:

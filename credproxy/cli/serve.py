@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from credproxy.adapters.lean_imports import kept_for_good
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.own_programs import program
 
@@ -32,7 +33,8 @@ def serve(
     $XDG_RUNTIME_DIR/credproxy/helper.sock. It logs to stderr, reloads its configuration on SIGHUP and stops on SIGTERM.
     If another daemon serves that socket already, it says so and exits.
     """
-    from credproxy.daemon import ServeOptions, run  # noqa: PLC0415  aiohttp takes longer than all of --help
+    with kept_for_good():
+        from credproxy.daemon import ServeOptions, run  # noqa: PLC0415  aiohttp takes longer than all of --help
 
     files = None if config is None else (os.path.abspath(config),)  # noqa: PTH100  abspath keeps links
     words = program(), tuple(sys.argv[1:])

@@ -40,3 +40,25 @@ def test_the_daemon_and_the_nursery_do_without_rich() -> None:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "False False\n"
+
+
+def test_what_the_daemon_imports_is_never_looked_through_for_garbage() -> None:
+    """It stays until the end; what is made later is collected as usual, also after an import that failed."""
+    code = (
+        "import gc, weakref\nfrom credproxy.adapters.lean_imports import kept_for_good\n"
+        "try:\n    with kept_for_good():\n        print(gc.isenabled())\n        import absent\nexcept ImportError:\n    pass\n"
+        "class Ring: pass\nring = Ring()\nring.itself, seen = ring, weakref.ref(ring)\ndel ring\ngc.collect()\n"
+        "print(gc.isenabled(), seen() is None, Ring in gc.get_objects(), gc.get_freeze_count() > len(gc.get_objects()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\nTrue True True True\n"
+
+
+def test_serve_imports_the_daemon_like_that() -> None:
+    """Or each start takes a tenth longer."""
+    code = (
+        "import gc\nimport credproxy.daemon\ncredproxy.daemon.run = lambda _: print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        "from credproxy.cli.serve import serve\nserve.main([], standalone_mode=False)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
