@@ -35,3 +35,19 @@ def import_structlog() -> None:
         importlib.import_module("structlog")
     finally:
         del sys.modules["rich"]
+
+
+def import_aiohttp() -> None:
+    """Import aiohttp without the machine's certificates, which it would read for two contexts of its own.
+
+    Here every connection has a context of its rule (adapters/tls_trust.py), and those two would take a tenth of each start. As
+    they are, they trust nobody. Code that imported it before is not affected.
+    """
+    if "aiohttp" in sys.modules:
+        return
+    contexts = importlib.import_module("ssl").SSLContext
+    contexts.set_default_verify_paths = lambda _: None  # in place of the inherited one
+    try:
+        importlib.import_module("aiohttp")
+    finally:
+        del contexts.set_default_verify_paths

@@ -62,3 +62,15 @@ def test_serve_imports_the_daemon_like_that() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True True\n"
+
+
+def test_the_daemon_reads_no_certificates_for_contexts_that_it_does_not_use() -> None:
+    """Aiohttp's own trust nobody then; those that are made later are as usual."""
+    code = (
+        "import ssl, credproxy.daemon\nfrom aiohttp import connector\n"
+        "usual = connector._SSL_CONTEXT_VERIFIED\nprint(usual.verify_mode.name, usual.check_hostname)\n"
+        "print([one.cert_store_stats()['x509'] for one in (usual, connector._SSL_CONTEXT_UNVERIFIED)])\n"
+        "print('set_default_verify_paths' in vars(ssl.SSLContext))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "CERT_REQUIRED True\n[0, 0]\nFalse\n"
