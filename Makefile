@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One process more than processors, because many tests wait for a clock; a file stays in one process.
-PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadfile --no-loadscope-reorder
+# Two processes more than processors, because many tests wait for a clock; a file stays in one process.
+PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --dist=loadfile --no-loadscope-reorder
 
 # Code that looks for cloud metadata finds none, and asks no outside host.
 export AWS_EC2_METADATA_DISABLED := true
@@ -27,8 +27,7 @@ demo: setup
 	@$(BIN)/credproxy demo
 
 test: setup counterparts
-	@$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore=tests/systemd
-	@$(BIN)/python -m pytest tests/systemd  # not in parallel: it has one user, and a watchdog with a real clock
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -28,10 +29,14 @@ proc_is_own()  # read once in a process, and before its loop runs, as the daemon
 gc.disable()  # until all tests are collected: nothing that is made meanwhile is let go
 
 
+WAITING = {"e2e", "helper", "real", "systemd"}
+"""Folders whose tests start processes and wait for them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow files: a slow one at the end would keep one process busy and the others idle."""
-    long = {item.path for item in items if (mark := item.get_closest_marker("timeout")) and mark.args[0] >= 60}
-    items.sort(key=lambda item: item.path not in long)
+    """Begin with files that take long, most tests first: such a file at the end would keep one process busy and the others idle."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: -tests[item.path] if item.path.parent.name in WAITING else 0)
 
 
 def pytest_collection_finish() -> None:

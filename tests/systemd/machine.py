@@ -16,7 +16,9 @@ MANAGER = ROOT / "tools" / "user-manager"
 SYSTEM_MANAGER = ROOT / "tools" / "system-manager"
 COPY = ROOT / "tools" / "installed-copy"
 
-UID = 12_345
+UID = 12_345 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Of a user for each process of the tests, so that no process of one is another's."""
+
 RUNTIME = Path(f"/run/user/{UID}")
 HELPER_SOCKET = RUNTIME / "credproxy" / "helper.sock"
 SERVICE = "credproxy.service"

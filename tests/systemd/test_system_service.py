@@ -141,6 +141,7 @@ def test_it_runs_as_its_own_user_without_capabilities_or_homes(system: System) -
 
 def test_files_written_into_its_state_are_not_executed(system: System) -> None:
     """The service cannot execute what it can write: a credential program has to be installed."""
+    system.helper(MEMBER, groups=system.group("credproxy-users"))  # its first start makes its state
     program = "/var/lib/credproxy/corp-helper"
     script = f"printf '#!/bin/sh\\necho {{}}\\n' >{program} && chmod 755 {program} && chown credproxy {program}"
     rule = f'peer_namespaces = "any"\n[[host]]\nmatch = "a.corp.example"\nprovider = "exec"\ncommand = ["{program}"]\n'
