@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.docker_hub import is_hub
-from credproxy.core.ask.endpoint_reasons import storage_reason
+from credproxy.core.ask.endpoint_reasons import OF_REGISTRIES, storage_reason
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.signed_url import is_signed
 from credproxy.core.ask.target import Form, Object, Question, Target
 from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
-from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed
+from credproxy.core.errors import FETCH, GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.policy.routing import Router, is_exact
 from credproxy.ports import Caches, HasLogin, Plan, Provider, Remembers, Source, first_trouble
@@ -71,9 +71,7 @@ class Table:
             if plan is None:
                 continue
             if question.grants is not None and not (plan.narrow or question.for_gateway):
-                raise failed(
-                    Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", hint=_elsewhere(question)
-                )
+                raise _too_wide(question)
             return Routed(plan, match, plan.reach or reach, plan.trouble)
         return Routed(None, match, reach, first_trouble(providers, question.target))
 
@@ -97,8 +95,10 @@ class Table:
         storage = storage_reason(target)
         if storage and rule is None:
             return (*found, storage)
+        # Registries are asked after a built-in rule, and know nothing of a host of another kind.
+        left_out = frozenset[str]() if rule is None or rule.is_registry else OF_REGISTRIES
         for provider in providers:
-            found += provider.reasons(question)
+            found += (reason for reason in provider.reasons(question) if reason not in left_out)
         builtin = rule is not None and rule.match in self._router.builtin and not rule.withheld(target)
         if rule is not None and builtin and (setup := rule.setup(target)):
             found.append(f"to have a login for it: {setup}")
@@ -149,6 +149,12 @@ class Table:
         # A signed URL takes no header, so none of theirs either.
         after = self._fallback if rule.match in self._router.builtin and not is_signed(target) else ()
         return (self._providers[self._router.key(rule)], *after), rule
+
+
+def _too_wide(question: Question) -> Failed:
+    host = question.target.authority
+    message = f"no build action is given the credential for {host!r}: it cannot be limited to what was asked for"
+    return failed(Code.USE_GATEWAY, message, hint=_elsewhere(question))
 
 
 def _elsewhere(question: Question) -> str:

@@ -31,6 +31,7 @@ from credproxy.core.policy.rules import ActionRule, Operation
 
 
 _EXAMPLE = "credproxy actions allow 'ghcr.io/my-org/**'"
+_URL_EXAMPLE = "credproxy actions allow 'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'"
 _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
 """A digest or a tag after a repository."""
 
@@ -232,7 +233,8 @@ def _new_rule(text: str, pattern: str) -> ActionRule:
         return load(text, "").actions.rule[0]
     except ConfigError as error:
         lower = pattern.lower()
-        hint = f"credproxy actions allow {quote(lower)}" if lower != pattern and _is_pattern(lower) else _EXAMPLE
+        example = _URL_EXAMPLE if "://" in pattern else _EXAMPLE
+        hint = f"credproxy actions allow {quote(lower)}" if lower != pattern and _is_pattern(lower) else example
         raise CommandError(f"nothing was changed: {error.mistakes[0].problem}", hint) from None
 
 

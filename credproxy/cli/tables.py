@@ -20,6 +20,8 @@ _SINGULAR = {"reasons": "because"}
 def show_explanation(explanation: Mapping[str, object], console: Console | None = None) -> None:
     """Print every decision, one a line."""
     out = console or Console(highlight=False, emoji=False)
+    if explanation.get("failure") == explanation.get("problem"):  # what is remembered is what is wrong: once is enough
+        explanation = {name: value for name, value in explanation.items() if name != "failure"}
     for name, value in _flat(explanation):
         _row(out, (18, f"[bold]{escape(name)}[/bold]"), text=value)
 

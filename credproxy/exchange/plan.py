@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.endpoint import Endpoint, classify
-from credproxy.core.ask.endpoint_reasons import endpoint_reason
+from credproxy.core.ask.endpoint_reasons import NOT_A_URI_OF_REGISTRIES, endpoint_reason
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
@@ -141,7 +141,7 @@ class RegistryRule:
         """Say why a question of the helper socket gets no credential; None if only the login is missing."""
         settings = self.settings
         if target.form is Form.LITERAL:
-            return 'a registry has no URI of this form: only provider = "exec", "header" or "basic" may answer it'
+            return NOT_A_URI_OF_REGISTRIES
         if target.form is Form.HOST:
             if settings.bare_host == "none":
                 return 'its rule says bare_host = "none": a question without a repository gets nothing'

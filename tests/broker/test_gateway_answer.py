@@ -41,6 +41,8 @@ async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -
         with pytest.raises(Failed) as caught:
             await w.broker.ask(question)
         assert caught.value.failure.code is Code.USE_GATEWAY
+        message = "no build action is given the credential for 'reg.test': it cannot be limited to what was asked for"
+        assert caught.value.failure.message == message
 
 
 async def test_a_grant_cached_for_the_gateway_is_not_given_to_others() -> None:

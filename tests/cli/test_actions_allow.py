@@ -1,6 +1,7 @@
 """``credproxy actions allow`` puts its rule into force, adds nothing twice, and questions probable mistakes."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,9 @@ def test_a_rule_for_urls_is_added_as_the_refusal_says(home: Path) -> None:
     odd = run("actions", "allow", "https://*.test/x")
     assert odd.exit_code == 1
     assert "is not a pattern of URLs" in odd.stderr
+    hint = odd.stderr.splitlines()[1].removeprefix("hint: ")
+    filled(hint, "credproxy actions allow 'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'")
+    assert run(*shlex.split(hint)[1:]).exit_code == 0, "an example for a URL is one of a URL"
 
 
 @pytest.mark.parametrize(("verb", "answer"), [("reload", RELOADED), ("flush", {"flushed": 3})])

@@ -56,7 +56,7 @@ CASES: list[tuple[list[HostRule], str, list[str]]] = [
     # literal forms
     ([], "grpcs://a.test", ["'a.test' in this form is answered by a [[host]] for exactly that, never by a wildcard"]),
     ([BasicHost("*.test")], "grpcs://a.test/x", ["'a.test' in this form is answered by a [[host]] for exactly that, never by a wildcard such as '*.test'"]),
-    ([OciHost("a.test")], "grpcs://a.test/x", ['a registry has no URI of this form: only provider = "exec", "header" or "basic" may answer it']),
+    ([OciHost("a.test")], "grpcs://a.test/x", ["a registry has no URI of this form: it takes a [[host]] of another provider, such as exec, header or remoteapis"]),
     # by design
     ([], "https://auth.docker.io/token?service=registry.docker.io", ["this is a token server: the daemon asks it itself, so its URL gets no credential"]),
     ([OciHost("a.test")], "https://a.test/token?scope=repository:x:pull", ["this is the URL of a token server: the daemon asks it itself, so it gets no credential"]),
@@ -79,6 +79,28 @@ async def test_every_empty_answer_has_its_reason(rules: list[HostRule], uri: str
         assert any(reason.startswith(sentence) for reason in told.reasons), (sentence, told.reasons)
     assert "canary" not in repr(told)
     assert len(set(told.reasons)) == len(told.reasons)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://storage.googleapis.com/b/o",
+        "https://b.s3.eu-west-1.amazonaws.com/x",
+        "https://acc.blob.core.windows.net/c/o",
+        "https://huggingface.co/o/m/resolve/main/x",
+        "https://remote.buildbuddy.io/x.Y",
+        "grpcs://remote.buildbuddy.io/x.Y",
+    ],
+)
+async def test_a_host_of_another_kind_is_told_nothing_about_registries(uri: str) -> None:
+    """They are asked after a built-in rule, for what might be in docker's configuration; that a path is not theirs helps nobody."""
+    async with daemon(docker=DOCKER) as running:
+        told = await explain_uri(running.broker, uri, caller=Caller())
+        other = await explain_uri(running.broker, "https://a.test/x", caller=Caller())
+    assert told.answer == "{}"
+    assert not any("registry" in reason for reason in told.reasons), told.reasons
+    assert any("to have a login for it" in reason for reason in told.reasons) or "storage.google" in uri
+    assert any("registry's API" in reason for reason in other.reasons)
 
 
 async def test_a_user_name_in_the_uri_is_reported_and_not_repeated() -> None:

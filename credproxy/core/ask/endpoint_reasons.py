@@ -11,6 +11,15 @@ from credproxy.core.ask.target import Target
 
 
 _API = "/v2/NAME/manifests/…, /v2/NAME/blobs/…, /v2/NAME/tags/list or /v2/NAME/referrers/…"
+_NOT_API = f"the path is not part of a registry's API: {_API}"
+
+NOT_A_URI_OF_REGISTRIES = (
+    "a registry has no URI of this form: it takes a [[host]] of another provider, such as exec, header or remoteapis"
+)
+
+OF_REGISTRIES = frozenset({_NOT_API, NOT_A_URI_OF_REGISTRIES})
+"""Reasons that tell nothing about a host of another kind."""
+
 _STORAGE = (
     "amazonaws.com",
     "blob.core.windows.net",
@@ -54,7 +63,7 @@ def endpoint_reason(target: Target, prefix: str | None) -> str:
         return "the registry's root belongs to no repository; a question for its bare host gets the login"
     if found.kind is Kind.AMBIGUOUS:
         return "the path can be read as one of several repositories, so it is not clear whose token is meant"
-    return _mistaken(target, prefix) or f"the path is not part of a registry's API: {_API}"
+    return _mistaken(target, prefix) or _NOT_API
 
 
 def _mistaken(target: Target, prefix: str | None) -> str:
