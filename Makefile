@@ -40,6 +40,7 @@ bench: setup counterparts
 	@$(BIN)/python bench/gateway.py
 	@$(BIN)/python bench/restarts.py
 	@$(BIN)/python bench/objects.py
+	@$(BIN)/python bench/kinds.py
 
 install:
 	@command -v pipx >/dev/null || { echo 'make install needs pipx: apt-get install pipx, or pip install --user pipx' >&2; exit 1; }

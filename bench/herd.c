@@ -1,7 +1,8 @@
 /* Opens N connections to a Unix socket at once, sends one request on each, then reads every answer.
  *
- *   herd SOCKET COUNT BODY
+ *   herd SOCKET COUNT BODY...
  *
+ * Several bodies take turns; an @ in one stands for the number of the connection.
  * Prints "ok=N failed=N seconds=S". All requests are sent before the first answer is read, so that the server
  * really holds COUNT questions at one time. Connects are blocking, as the helper's are: a full queue makes us wait.
  */
@@ -35,6 +36,22 @@ static int open_one(const struct sockaddr_un *address, const char *request, size
     return fd;
 }
 
+static int ask(const struct sockaddr_un *address, const char *body, size_t number)
+{
+    char text[2048];
+    char request[4096];
+    const char *at = strchr(body, '@');
+    int size = at == NULL ? snprintf(text, sizeof text, "%s", body)
+                          : snprintf(text, sizeof text, "%.*s%zu%s", (int)(at - body), body, number, at + 1);
+    int length = snprintf(request, sizeof request,
+                          "POST /v1/get HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                          "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+                          size, text);
+    if (size < 0 || (size_t)size >= sizeof text || length < 0 || (size_t)length >= sizeof request)
+        return -1;
+    return open_one(address, request, (size_t)length);
+}
+
 static int answered_well(int fd)
 {
     char head[64] = {0};
@@ -49,8 +66,8 @@ static int answered_well(int fd)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: herd SOCKET COUNT BODY\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: herd SOCKET COUNT BODY...\n");
         return 2;
     }
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -61,19 +78,14 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &limit);
     snprintf(address.sun_path, sizeof address.sun_path, "%s", argv[1]);
 
-    char request[4096];
-    int length = snprintf(request, sizeof request,
-                          "POST /v1/get HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-                          "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                          strlen(argv[3]), argv[3]);
     int *fds = calloc(count, sizeof *fds);
-    if (fds == NULL || length < 0 || (size_t)length >= sizeof request)
+    if (fds == NULL)
         return 2;
 
     double start = now();
     size_t ok = 0;
     for (size_t i = 0; i < count; i++)
-        fds[i] = open_one(&address, request, (size_t)length);
+        fds[i] = ask(&address, argv[3 + i % (size_t)(argc - 3)], i);
     for (size_t i = 0; i < count; i++) {
         if (fds[i] < 0)
             continue;

@@ -23,6 +23,7 @@ from run import BIN, Bench, show, spawn_time
 
 
 OBJECTS = 1000
+WAITING = 5000
 SIGNED = 6000
 CONNECTIONS = 8
 
@@ -45,6 +46,20 @@ def prepare(bench: Bench) -> Path:
     (folder / "config").write_text(f"[default]\ncredential_process = {folder}/printer\n")
     (folder / "looks").touch()
     return folder / "looks"
+
+
+def waiting_objects(bench: Bench, looks: Path) -> None:
+    """Distinct objects, a connection each, while the key is looked up: more than the queue for exchanges holds."""
+    bench.credproxy("flush")
+    looks.write_text("")
+    body = json.dumps({"uri": "https://bucket.s3.eu-west-1.amazonaws.com/waiting/@.tar"})
+    done = subprocess.run([bench.herd, bench.socket, str(WAITING), body], capture_output=True, text=True, check=False)
+    result = dict(part.split("=") for part in done.stdout.split())
+    bench.add(
+        f"{WAITING:,} cold objects at once",
+        f"{len(looks.read_text().splitlines())} look at the key, {result['failed']} errors, {float(result['seconds']):.1f} s",
+        target="1 look, 0 errors",
+    )
 
 
 def cold_objects(bench: Bench, looks: Path) -> None:
@@ -139,6 +154,7 @@ def main() -> int:
         cold_objects(bench, looks)
         calls(bench)
         signatures(bench)
+        waiting_objects(bench, looks)
     show("objects: signatures, this machine, one run", bench.rows)
     return 0
 
