@@ -237,6 +237,7 @@ class Runway:
             return error.failure
 
     def _landed(self, flight: Flight, task: asyncio.Task[Outcome]) -> None:
+        flight.task = None  # whose context leads back to the flight: only the collector would free them
         self._forget(flight)
         # Reading the exception also marks it as seen; one that came this far ends the daemon through its TaskGroup.
         lost = task.cancelled() or task.exception() is not None

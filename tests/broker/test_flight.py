@@ -7,6 +7,7 @@ import gc
 import pytest
 
 from credproxy.broker.answers import Answer
+from credproxy.broker.flight import Flight
 from credproxy.broker.runway import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
 from credproxy.core.errors import Code, Failed, Failure, failed
 from tests.broker.world import Told, World, question, token, world
@@ -96,6 +97,22 @@ async def test_failure_with_all_cancelled() -> None:
     gc.collect()
     await settle()
     assert complaints == []
+
+
+async def test_nothing_is_left_of_a_flight_for_the_collector() -> None:
+    """A hundred thousand of them would leave their pages full of holes."""
+    async with world() as w:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(5):
+                await w.ask(f"https://r{number}.left.test/v2/a/b/blobs/x")
+            w.provider.terms.clear()
+            mine = {f"registry 'r{number}.left.test'" for number in range(5)}
+            left = [one.plan.subject for one in gc.get_objects() if isinstance(one, Flight)]
+            assert mine.isdisjoint(left)
+        finally:
+            gc.enable()
 
 
 async def test_waiter_deadline() -> None:
