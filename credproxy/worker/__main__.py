@@ -6,7 +6,6 @@
 import importlib
 import logging
 import os
-import resource
 import signal
 import socket
 import struct
@@ -19,6 +18,7 @@ import msgspec
 
 from credproxy.adapters.confinement import end_with_parent, go_first
 from credproxy.adapters.hardening import harden
+from credproxy.adapters.resident_memory import resident
 from credproxy.core.ask.worker_messages import (
     TO_WORKER,
     VERSION,
@@ -36,8 +36,8 @@ from credproxy.worker.dispatch import answer
 THREADS = 8
 """Questions that are worked on at once; the daemon asks no more."""
 
-_MEMORY = 256 * 1024
-"""KiB that it may ever have held: once it is idle it ends, and a library's leak with it."""
+_MEMORY = 256 << 20
+"""Bytes that it may hold once it is idle: with more it ends, and a library's leak with it."""
 
 _HEAD = struct.Struct("!I")
 
@@ -76,7 +76,8 @@ class _Desk:
         self.say(said)
         with self._writing:
             self._open -= 1
-            if not self._open and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MEMORY:
+            # Not ru_maxrss: it begins with what the daemon held.
+            if not self._open and resident(os.getpid()) > _MEMORY:
                 os._exit(0)
 
 

@@ -286,6 +286,24 @@ async def test_it_ends_when_idle_and_starts_again() -> None:
             assert not libraries.pid
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="its memory is read from /proc")
+@pytest.mark.parametrize(("most", "stays"), [(120, True), (1, False)])
+async def test_it_ends_by_what_it_holds_and_not_by_what_the_daemon_held(most: int, *, stays: bool) -> None:
+    """For a process begins with the ``ru_maxrss`` of the one that started it: a large daemon's would end after each answer."""
+    own = f"import credproxy.worker.__main__ as worker; worker._MEMORY = {most} << 20; worker.main()"
+    code = f"b'x' * (150 << 20)\nos.execv(sys.executable, [sys.executable, '-c', {own!r}, sys.argv[1]])"
+    async with worker(code) as libraries:
+        await failure_of(libraries)
+        if stays:
+            pid = process(libraries)
+            await failure_of(libraries)
+            assert libraries.pid == pid
+        else:
+            async with asyncio.timeout(8):
+                while libraries.pid:
+                    await pause()
+
+
 async def test_it_sees_the_variables_of_its_libraries_and_no_others() -> None:
     """Nothing secret is on its command line; its memory cannot be read by others; there is no terminal to prompt on."""
     environ = {"GOOGLE_APPLICATION_CREDENTIALS": "/x", "PATH": os.environ["PATH"], "GH_TOKEN": "canary", "X": "canary"}
