@@ -97,10 +97,10 @@ def test_a_thousand_blobs_through_the_helper_cost_one_exchange(
 def test_a_token_is_replaced_before_it_expires_while_a_loop_sees_no_failure(
     serving: Stage, registry: Registry, token_server: TokenServer, pushed: Image
 ) -> None:
-    """Tokens of 12 s for 20 s: the token in hand is alive at every moment, by its own ``exp``."""
+    """Tokens of 12 s, until the first would have expired: the token in hand is alive at every moment, by its own ``exp``."""
     token_server.expires_in = 12
     url = registry.blob_url("team/app", digest(pushed.layer))
-    end = time.perf_counter() + 20
+    end = time.perf_counter() + 13
     tokens = set()
     while time.perf_counter() < end:
         token = serving.headers(url)["Authorization"][0].removeprefix("Bearer ")
@@ -109,7 +109,7 @@ def test_a_token_is_replaced_before_it_expires_while_a_loop_sees_no_failure(
         assert expires > time.time()  # noqa: TID251  a real token on a real clock
         tokens.add(token)
         time.sleep(0.25)
-    assert 2 <= len(tokens) <= 6
+    assert 2 <= len(tokens) <= 4
 
 
 def test_stopping_the_token_server_does_not_break_valid_answers(
@@ -121,7 +121,7 @@ def test_stopping_the_token_server_does_not_break_valid_answers(
     token_server.stop()
     assert digest(curl(pki, url, bearer(serving, url))) == digest(pushed.layer)
     other = registry.blob_url("team/other", digest(pushed.layer))
-    done = serving.helper(other)
+    done = serving.helper(other, CREDPROXY_TIMEOUT="4")
     assert done.returncode == 1
     assert "token server 'localhost" in done.stderr
     assert "connection refused" in done.stderr
