@@ -55,6 +55,7 @@ THROUGH = {
     "carrier.nursery": "e2e/test_carriers.py",
     "cli.try_login": "real/test_login.py",
     "cli.login_choice": "cli/test_login.py",
+    "cli.client_certificates": "cli/test_actions.py",
     "cli.daemon_commands": "cli/test_commands.py",
     "cli.config": "cli/test_commands.py",
     "cli.stop": "systemd/test_install.py",

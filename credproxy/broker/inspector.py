@@ -90,10 +90,12 @@ class Inspector:
         uri, form = f"{target.origin}{target.path}", target.form.value
         if isinstance(found, Failure):
             return Explanation(uri, form, era.number, "", "error", problem=_problem(found))
-        plan = found.plan
+        plan, certificate = found.plan, found.reach.dial.client_cert or ""
         trouble = None if found.trouble is None else _problem(found.trouble)
         if plan is None:
-            return Explanation(uri, form, era.number, found.rule, "{}", reasons=tuple(why), problem=trouble)
+            return Explanation(
+                uri, form, era.number, found.rule, "{}", reasons=tuple(why), problem=trouble, certificate=certificate
+            )
         boot = self._clock.boot()
         key = key_of(question.caller, plan.key)
         entry = era.cache.peek(key)
@@ -118,6 +120,7 @@ class Inspector:
             upstream=plan.upstream,
             detail=dict(plan.detail),
             problem=trouble,
+            certificate=certificate,
             entry=None if entry is None else self._entry(entry),
             flight=None if flight is None else _flight(flight, boot),
             failure=None if failure is None else _problem(failure),

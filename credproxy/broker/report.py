@@ -94,6 +94,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
             cannot be read; ``error`` with a ``problem``; else ``credential``, with a ``problem`` where it is exchanged
             anonymously for such a reason.
         reasons: why there is no credential, a sentence each.
+        certificate: path of the client certificate that its rule has the host shown; "" for none of a rule.
         entry: what is cached for its key; ``flight``: what is under way; ``failure``: what is remembered;
             ``origin``: its upstream's breaker.
     """
@@ -108,6 +109,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     detail: dict[str, str] = {}
     reasons: tuple[str, ...] = ()
     problem: ReportedFailure | None = None
+    certificate: str = ""
     entry: EntryReport | None = None
     flight: FlightReport | None = None
     failure: ReportedFailure | None = None

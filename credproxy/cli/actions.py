@@ -7,11 +7,13 @@ from typing import NamedTuple
 import click
 
 from credproxy.cli.actions_allow import allow
+from credproxy.cli.client_certificates import shown_certificate
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.read_config import home, in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.core.ask.target import Object, Target
 from credproxy.core.ask.uri import check_canonical, parse_uri
 from credproxy.core.config.parse import ConfigError, Mistake, load, shown
+from credproxy.core.config.settings import Settings
 from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
 from credproxy.core.formats.toml_lines import Path as TomlPath, locate
@@ -73,7 +75,8 @@ def _rules_of_policy(file: str) -> _FileRules:
 @click.argument("uri")
 def test(uri: str) -> None:
     """Say what the rules let a build action have for URI, and which rule decides; sends nothing."""
-    policy = policy_in_force(in_force())
+    settings = in_force()
+    policy = policy_in_force(settings)
     try:
         target = parse_uri(uri)
         check_canonical(uri, target)
@@ -89,6 +92,8 @@ def test(uri: str) -> None:
         click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}:")
         for operation in _deciding(target.path, allowed):
             click.echo(f"  {policy.deciding(target.authority, name, operation=operation)} allows {operation}")
+    if granted:
+        _tell_certificate(settings, target, registry=not objects)
 
 
 def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> None:
@@ -108,6 +113,18 @@ def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> N
     else:
         given, why = policy.why_header(target)
         click.echo(f"  {'or a' if given else 'no'} header is given: {why}")
+
+
+def _tell_certificate(settings: Settings, target: Target, *, registry: bool) -> None:
+    """Print which client certificate the gateway shows there: with a header alone, an action would not be let in."""
+    try:
+        shown = shown_certificate(settings, target, registry=registry)
+    except Failed as error:
+        click.echo(f"  the gateway cannot connect: {error.failure.message}; {error.failure.hint}")
+        return
+    if shown is not None:
+        click.echo(f"  the gateway shows the client certificate {shown!r} where the host asks for one;")
+        click.echo("  a header is of no use there to an action, which has no certificate")
 
 
 def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path as Place
 
 from msgspec import structs
 
+from credproxy.cli.client_certificates import unusable_certificates
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.read_config import home, read_files, read_policy
@@ -58,7 +59,8 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
         place=_where(found) if strict and found and not unreadable and settings != Settings() else nowhere,
         strict=strict,
     )
-    return replace(facts, logins=logins.files, broken=logins.broken), logins
+    broken = [*logins.broken, *unusable_certificates(settings)]
+    return replace(facts, logins=logins.files, broken=broken), logins
 
 
 def _where(files: list[tuple[str, str]]) -> Where:

@@ -26,7 +26,7 @@ class Facts:
         mistakes: why they cannot be used, including mistakes of the policy file.
         unreadable: a file that exists and cannot be read, and why; "" for none.
         logins: docker's, podman's and netrc files that exist.
-        broken: what is unusable in those, and what to do.
+        broken: what is unusable in those, or a client certificate, and what to do.
         actions: how many rules there are for build actions.
         variables, bundles: see ``named.check``.
     """

@@ -67,10 +67,10 @@ class Server:
                         pass
                     raw.close()
                     continue
-                sock.recv(4096)
-                told = sock.getpeercert() or {}
-                self.seen.append(str(told.get("subject", "")))
-                sock.sendall(ANSWER)
+                if sock.recv(4096):  # else its client has left
+                    told = sock.getpeercert() or {}
+                    self.seen.append(str(told.get("subject", "")))
+                    sock.sendall(ANSWER)
             sock.close()
 
 

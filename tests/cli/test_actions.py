@@ -290,3 +290,41 @@ def test_check_tells_every_mistake(home: Path) -> None:
     assert len(done.stderr.splitlines()) == 5
     missing = run("actions", "check", str(home / "nope.yaml"))
     assert (missing.exit_code, len(missing.stderr.splitlines())) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://reg.test/v2/a/manifests/x", True),
+        ("https://files.test/o", True),
+        ("https://id.test/o", False),
+        ("https://folder.test/v2/a/manifests/x", True),
+        ("https://folder.test/o", False),
+        ("https://other.test/v2/a/manifests/x", False),
+    ],
+)
+def test_a_host_that_wants_a_client_certificate_is_reached_by_the_gateway_alone(
+    home: Path, uri: str, *, shown: bool
+) -> None:
+    """Whether of a rule or of certs.d; that of an identity provider is not for its hosts."""
+    host = '[[host]]\nmatch = "{}.test"\nprovider = "{}"\nclient_cert = "/c.pem"\n{}'
+    login = 'client_id = "c"\ntoken_url = "https://idp.test/"\nclient_secret = { source = "env", name = "KEY" }\n'
+    rules = (
+        host.format("reg", "oci", "")
+        + host.format("files", "header", 'secret = { source = "env", name = "KEY" }\n')
+        + host.format("id", "oauth2", login)
+    )
+    allowed = '[[actions.rule]]\naction = "allow"\nregistry = "*.test"\nrepository = "**"\noperations = ["*"]\n'
+    objects = "".join(
+        f'[[actions.rule]]\naction = "allow"\nurl = "https://{name}.test/**"\n' for name in ("files", "id", "folder")
+    )
+    configure(home, rules + allowed + objects)
+    folder = home / "c" / "containers" / "certs.d" / "folder.test"
+    folder.mkdir(parents=True)
+    (folder / "a.cert").touch()
+    (folder / "a.key").touch()
+    told = run("actions", "test", uri).output
+    assert ("the gateway shows the client certificate" in told) == shown, told
+    assert ("a header is of no use there to an action" in told) == shown
+    (folder / "a.key").unlink()
+    assert ("has no key beside it" in run("actions", "test", uri).output) == ("folder.test/v2" in uri)

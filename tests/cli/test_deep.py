@@ -1,5 +1,6 @@
 """``credproxy config check --deep`` on real files."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,28 @@ secret = [{{ source = "env", name = "NOT_SET" }}, {{ source = "file", path = "{s
     done = run("config", "check", "--deep")
     assert done.exit_code == 1
     assert "holds more than one line" in " ".join(done.stdout.split())
+
+
+def test_a_client_certificate_that_cannot_be_used_is_told(home: Path) -> None:
+    """Expired, with another's key, or none at all: as the daemon will say, with the next command."""
+    authority, (certificate, key) = trustme.CA(), (home / "c.pem", home / "c.key")
+    path = configure(
+        home,
+        f'[[host]]\nmatch = "a.test"\nprovider = "oci"\nclient_cert = "{certificate}"\nclient_key = "{key}"\n',
+    )
+
+    def put(made: trustme.LeafCert, other: trustme.LeafCert) -> str:
+        made.cert_chain_pems[0].write_to_path(str(certificate))
+        other.private_key_pem.write_to_path(str(key))
+        key.chmod(0o600)
+        return " ".join(run("config", "check", "--deep", str(path)).stdout.split())
+
+    good = authority.issue_cert("me@test")
+    assert put(good, good).endswith("fine, 1 host rule")
+    assert "is not that of the certificate" in put(good, authority.issue_cert("you@test"))
+    old = authority.issue_cert("me@test", not_after=datetime(2020, 1, 2, tzinfo=UTC))
+    said = put(old, old)
+    assert f"the client certificate '{certificate}' has expired, on 2020-01-02" in said
+    assert "openssl x509 -noout -enddate" in said
+    certificate.write_text("junk")
+    assert "wanted a certificate and its private key" in " ".join(run("config", "check", "--deep").stdout.split())

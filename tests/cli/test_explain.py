@@ -98,3 +98,10 @@ def test_a_running_daemon_is_asked(home: Path) -> None:
     assert ["because", "one" + " word" * 40] in lines
     assert ["because", "two"] in lines
     assert ["detail.scopes", "repository:a:pull"] in lines
+
+
+def test_the_client_certificate_of_a_rule_is_told(home: Path) -> None:
+    """By its path, whether there is a login or not."""
+    configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "oci"\nclient_cert = "/c.pem"\n')
+    assert told(URI)["certificate"] == "/c.pem"
+    assert "certificate" not in told("https://other.test/v2/a/manifests/x")

@@ -1,5 +1,6 @@
 """How many carriers there are, which connections go to which, and when one ends; on a fake clock."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -7,10 +8,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
+import pytest
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.core.ask.carrier_messages import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Origin
+from credproxy.core.errors import Failed
 from credproxy.daemon.carrier_questions import PassedConnection
 from credproxy.daemon.carriers import IDLE, REMEMBERED, SILENT, Carriers
 from credproxy.server.peer import Peer
@@ -54,6 +59,7 @@ class Births:
     def __init__(self, ended: Callable[[int, int], None]) -> None:
         self.ended = ended
         self.born: list[Obedient] = []
+        self.relays: list[socket.socket] = []
         self.killed: list[int] = []
 
     async def warm_up(self) -> None:
@@ -66,8 +72,10 @@ class Births:
         return Newborn(len(self.born), ours)
 
     async def relay(self) -> Newborn:
-        """There is none."""
-        raise OSError
+        """Start a relay process, which says nothing."""
+        ours, theirs = socket.socketpair()
+        self.relays.append(theirs)
+        return Newborn(4712, ours)
 
     def kill(self, pid: int) -> None:
         """Note it."""
@@ -77,6 +85,8 @@ class Births:
         """End all carriers."""
         for one in self.born:
             one.channel.close()
+        for relay in self.relays:
+            relay.close()
 
 
 class World:
@@ -166,3 +176,18 @@ async def test_a_carrier_that_gives_no_sign_of_life_is_killed_and_its_places_are
         assert (w.nursery[0].killed, w.freed, w.carriers.lost) == ([1], ["a"], 1)
         await w.connect("a")
         assert len(w.born) == 2
+
+
+async def test_the_relay_process_is_no_caller_either_and_ends_with_the_carriers() -> None:
+    """The helper socket refuses it, and it is counted with nothing that a carrier has."""
+    async with world() as w:
+        await w.connect("a")
+        reach = Reach(Origin("https://reg.test"), Dial(client_cert="/c"))
+        asking = asyncio.ensure_future(w.carriers.relays.connect(reach, "reg.test", owner=1))
+        while not w.nursery[0].relays:
+            await settle()
+        await settle()
+        assert w.carriers.pids == {1, 4712}
+        assert [one.relayed for one in w.carriers.report()] == [1]
+    with pytest.raises(Failed, match="has ended"):
+        await asking
