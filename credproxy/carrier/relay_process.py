@@ -139,16 +139,17 @@ class RelayProcess:
             case DropIdentity(number):
                 self._identities.pop(number, None)
             case Begin():
-                task = asyncio.ensure_future(self._begun(message, socket.socket(fileno=descriptor)))
+                # Taken now: it may be dropped while others are dialled.
+                connect = partial(_connected, message, self._identities[message.identity])
+                task = asyncio.ensure_future(
+                    self._begun(message.number, socket.socket(fileno=descriptor), connect=connect)
+                )
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case AreYouThere():
                 self._say(HereIAm(self._memory()))
 
-    async def _begun(self, message: Begin, pair: socket.socket) -> None:
-        number = message.number
-        # Taken now: it may be dropped while others are dialled.
-        connect = partial(_connected, message, self._identities[message.identity])
+    async def _begun(self, number: int, pair: socket.socket, *, connect: "Callable[[], _Made]") -> None:
         try:
             made = await asyncio.get_running_loop().run_in_executor(self._threads, connect)
         except Failed as error:

@@ -57,7 +57,7 @@ class RunningDaemon(NamedTuple):
     Attributes:
         version: "" for none.
         clocks: seconds by which its clock is ahead of each server's.
-        unbound: carriers that report that they can open files.
+        unbound: carriers and relay processes that report that they can open files.
         worker: the process in which the clouds' libraries run; None if it reports none.
     """
 
@@ -75,7 +75,8 @@ def running(path: str) -> RunningDaemon:
         status = json.loads(connection.getresponse().read())
         origins = [(str(one["origin"]), one.get("ahead")) for one in status.get("origins", ())]
         clocks = {origin: seconds for origin, seconds in origins if isinstance(seconds, int)}
-        unbound = sum(str(one["confined"]).startswith(UNBOUND) for one in status.get("carriers", ()))
+        confined = [*status.get("carriers", ()), *status.get("relays", ())]
+        unbound = sum(str(one["confined"]).startswith(UNBOUND) for one in confined)
         worker = msgspec.convert(status["worker"], WorkerReport) if "worker" in status else None
         return RunningDaemon(str(status["version"]), clocks, unbound, worker)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):

@@ -45,7 +45,7 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
     parts += [_entries(entries[:rows])] if entries else []
     if rows is not None and len(entries) > rows:
         parts.append(Text(f"and {len(entries) - rows} more", style="dim"))
-    for name in ("flights", "failures", "origins", "carriers"):
+    for name in ("flights", "failures", "origins", "carriers", "relays"):
         found = _rows(status, name)
         parts += [_table(name, found)] if found else []
     worker = status.get("worker")

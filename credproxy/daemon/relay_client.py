@@ -72,11 +72,14 @@ class RelayClient:
     Attributes:
         pid: of the process.
         unheard: checks for a sign of life since the last one.
+        memory: bytes that it uses, as it reports.
+        confined: what it gave up, likewise.
     """
 
     def __init__(self, born: Newborn, lost: Callable[["RelayClient", str], None]) -> None:
         self.pid = born.pid
-        self.unheard = 0
+        self.unheard = self.memory = 0
+        self.confined = ""
         self._lost = lost
         self._numbers = itertools.count(1)
         self._known: dict[Dial, _Known] = {}  # the one that was used last comes last
@@ -166,6 +169,7 @@ class RelayClient:
         self.unheard = 0
         match message:
             case RelayReady():
+                self.confined = message.confined
                 if message.version != VERSION:
                     self._lost(self, "is of another version: credproxy was upgraded under a running daemon")
             case RelayBegun(number):
@@ -174,8 +178,8 @@ class RelayClient:
                     waiting.set_result(None)
             case Over(number, failure):
                 self._over(number, failure)
-            case HereIAm():
-                pass
+            case HereIAm(memory):
+                self.memory = memory
 
     def _over(self, number: int, failure: Failure | None) -> None:
         share = self._shares.pop(number, None)

@@ -16,11 +16,12 @@ import structlog
 
 from credproxy.adapters.named_semaphores import NamedSemaphores
 from credproxy.adapters.nursery_client import Newborn
+from credproxy.adapters.resident_memory import resident
 from credproxy.adapters.tls_trust import ClientIdentity
 from credproxy.core.ask.carrier_messages import way
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.proxy import proxy_of
-from credproxy.core.ask.relay_messages import Begin
+from credproxy.core.ask.relay_messages import Begin, RelayReport
 from credproxy.core.errors import Code, failed
 from credproxy.daemon.relay_client import RelayClient, RelayShare
 from credproxy.ports import Clock
@@ -120,6 +121,13 @@ class Relays:
     def held(self, owner: int) -> int:
         """How many of them one carrier has."""
         return self._shares[owner]
+
+    def report(self) -> list[RelayReport]:
+        """What the process is doing, and what it uses; empty if there is none."""
+        found = self._process
+        if found is None:
+            return []
+        return [RelayReport(found.pid, found.relays, resident(found.pid) or found.memory, found.confined)]
 
     async def connect(self, reach: Reach, subject: str, *, owner: int) -> socket.socket:
         """Have a connection to an origin made; give the end of it that is for a carrier.

@@ -86,6 +86,7 @@ def build_front(
             metrics_page=metrics.render,
             flushed=carriers.changed,
             carriers=carriers.report,
+            relays=carriers.relays.report,
             worker=service.libraries.report,
             connections=lambda: passing.accounts.held() if passing is not None else {},
             asked_by=asked_by,

@@ -22,6 +22,7 @@ from credproxy.core.ask.audit import login
 from credproxy.core.ask.carrier_messages import CarrierReport
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.message import decode_request, encode_docker
+from credproxy.core.ask.relay_messages import RelayReport
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
 from credproxy.core.ask.worker_messages import WorkerReport
@@ -68,6 +69,7 @@ class HelperApi:
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for caches that the broker does not know.
         carriers: describes each, for ``status``.
+        relays: describes the relay process, likewise.
         worker: describes the process of the clouds' libraries, for ``status``.
         connections: of the actions socket, by account, for ``status``.
         refused: what the actions socket refused so far, by code.
@@ -88,6 +90,7 @@ class HelperApi:
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
         carriers: Callable[[], list[CarrierReport]] = list,
+        relays: Callable[[], list[RelayReport]] = list,
         connections: Callable[[], Mapping[str, int]] = dict,
         asked_by: Callable[[str], object] = lambda version: version,
         admins: frozenset[int] | None = None,
@@ -99,6 +102,7 @@ class HelperApi:
         self._refused = refused
         self._flushed = flushed
         self._carriers = carriers
+        self._relays = relays
         self._worker = worker
         self._connections = connections
         self._asked_by = asked_by
@@ -152,6 +156,7 @@ class HelperApi:
             "started": self._started,
             **msgspec.to_builtins(self._broker.status()),
             "worker": self._worker(),
+            "relays": self._relays(),
         }
         of_actions = {"refused": self._refused, "carriers": self._carriers(), "connections": self._connections()}
         return json_response(msgspec.json.encode({**told, **of_actions}))

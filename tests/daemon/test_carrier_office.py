@@ -55,3 +55,5 @@ def test_a_host_that_a_redirect_names_is_reached_without_it(bundle: Path) -> Non
     for found in (edition(dial.elsewhere()), edition(dial, "http://reg.test")):
         assert found.relay == ""
         assert found.bundle is not None
+    assert Dial(relay="one").elsewhere().relay == ""
+    assert Dial(relay="one") != Dial(relay="another")  # so their connections are not shared

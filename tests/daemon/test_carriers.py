@@ -178,8 +178,8 @@ async def test_a_carrier_that_gives_no_sign_of_life_is_killed_and_its_places_are
         assert len(w.born) == 2
 
 
-async def test_the_relay_process_is_no_caller_either_and_ends_with_the_carriers() -> None:
-    """The helper socket refuses it, and it is counted with nothing that a carrier has."""
+async def test_the_relay_process_is_not_a_caller_and_ends_with_the_carriers() -> None:
+    """The helper socket refuses it."""
     async with world() as w:
         await w.connect("a")
         reach = Reach(Origin("https://reg.test"), Dial(client_cert="/c"))
@@ -189,5 +189,6 @@ async def test_the_relay_process_is_no_caller_either_and_ends_with_the_carriers(
         await settle()
         assert w.carriers.pids == {1, 4712}
         assert [one.relayed for one in w.carriers.report()] == [1]
+        assert [(one.pid, one.relays) for one in w.carriers.relays.report()] == [(4712, 1)]
     with pytest.raises(Failed, match="has ended"):
         await asking

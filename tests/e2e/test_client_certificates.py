@@ -139,8 +139,11 @@ def test_the_key_is_in_the_relay_process_and_in_no_carrier(staged: Stage, guarde
         assert not [form for form in forms(key) if form in held]
     assert b"canary-token-1" in memory_of(carrier)
     assert b"canary-token-1" not in Path(f"/proc/{relay}/environ").read_bytes()
-    (told,) = json.loads(staged.credproxy("status", "--json").stdout)["carriers"]
-    assert (told["pid"], told["relayed"]) == (carrier, 1)
+    status = json.loads(staged.credproxy("status", "--json").stdout)
+    assert [(one["pid"], one["relayed"]) for one in status["carriers"]] == [(carrier, 1)]
+    assert [(one["pid"], one["relays"], one["confined"]) for one in status["relays"]] == [
+        (relay, 1, status["carriers"][0]["confined"])
+    ]
     guarded.rest.set()
     assert one.communicate(timeout=20)[0] == LAYER
     assert staged.stop() == 0

@@ -100,3 +100,12 @@ class HereIAm(_RelayMessage, frozen=True, array_like=True, tag=4):
 
 
 FromRelay = RelayReady | RelayBegun | Over | HereIAm
+
+
+class RelayReport(msgspec.Struct, frozen=True):
+    """The relay process, for ``status``: its memory is as the kernel reports if ``/proc`` shows it, else as itself does."""
+
+    pid: int
+    relays: int
+    memory_bytes: int
+    confined: str
