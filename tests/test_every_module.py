@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 THROUGH = {
     "providers.bucket_regions": "providers/test_s3.py",
     "providers.signing_keys": "providers/test_s3.py",
+    "core.public_objects": "daemon/test_logins_that_fail.py",
     "providers.narrowing": "providers/test_oauth2.py",
     "sources.turns": "providers/test_oauth2.py",
     "__main__": "e2e/test_exit_status.py",

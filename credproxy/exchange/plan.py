@@ -133,6 +133,11 @@ class RegistryRule:
         return self.settings.anonymous == "pull"
 
     @property
+    def public(self) -> bool:
+        """Whether all that it has is public: nobody wrote the rule, which does without a login."""
+        return self.anonymous and not self.last
+
+    @property
     def needs_login(self) -> bool:
         """Whether a broken source is an error: it is for a rule that names its registry (P-12)."""
         return self.settings.match != "" and not self.anonymous

@@ -7,6 +7,7 @@ from credproxy.core.ask.stored import not_stored, unreadable, usable
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
+from credproxy.core.public_objects import or_public
 from credproxy.ports import Clock, Guesses, Narrows, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.narrowing import check_opened, opening
 
@@ -29,6 +30,7 @@ class Dressed:
         self._guesses = source if isinstance(source, Guesses) else None
         self._clock = clock
         self._required = required
+        self._public = "" if required else rule.public_match
 
     async def plan(self, question: Question) -> Plan | None:
         """Every URI of the rule gets the secret; None if its kind withholds it, or a built-in rule has none.
@@ -49,7 +51,10 @@ class Dressed:
         width = self._rule.width(target)
 
         async def run(terms: Terms) -> Grant:
-            login = await self._source.read(identity, target, anew=terms.anew)
+            try:
+                login = await self._source.read(identity, target, anew=terms.anew)
+            except Failed as error:
+                raise or_public(error, self._public) from None
             if login is None and self._guesses is not None and self._guesses.guessed(identity):
                 return self._nothing(target)
             return self._grant(login, identity, width, direct=narrow is None)
@@ -126,7 +131,10 @@ class Dressed:
         return {"looked": "; ".join(passed)} if passed else {}
 
     async def _locate(self, target: Target) -> Identity | None:
-        identity = await self._source.locate(target, None)
+        try:
+            identity = await self._source.locate(target, None)
+        except Failed as error:
+            raise or_public(error, self._public) from None
         trouble = self.trouble(target) if identity is None and self._required else None
         if trouble is not None:
             raise Failed(trouble)

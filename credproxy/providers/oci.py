@@ -5,6 +5,7 @@ credential; the exchange happens inside the flight that needs it. The conversati
 taught is kept in ``Learned``; ``exchange.registry_grant`` turns their results into grants.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -102,7 +103,12 @@ class OciProvider:
         return self._source.looked(question.target) if reason is None else (reason,)
 
     async def _locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        identity = await self._source.locate(target, repository)
+        try:
+            identity = await self._source.locate(target, repository)
+        except Failed:
+            if self._rule.public:
+                return None
+            raise
         trouble = self.trouble(target) if identity is None and self._rule.needs_login else None
         if trouble is not None:
             raise Failed(trouble)
@@ -113,8 +119,14 @@ class OciProvider:
         return None if login is None else registry_grant.checked(login, identity, target=target)
 
     async def _run(self, purpose: Purpose, identity: Identity, terms: Terms) -> Grant:
-        target = purpose.target
-        login = None if identity is ANONYMOUS else await self._read(identity, target, anew=terms.anew)
+        target, without = purpose.target, ""
+        try:
+            login = None if identity is ANONYMOUS else await self._read(identity, target, anew=terms.anew)
+        except Failed as error:
+            if not (self._rule.public and purpose.exchanged):
+                raise
+            # It only allows more requests in a second there; elsewhere a private image would be "not found" without it (P-12).
+            identity, login, without = ANONYMOUS, None, f"anonymous: {error.failure.message}"
         if not purpose.exchanged:
             return registry_grant.of_login(login, identity, boot=self._clock.boot())
         try:
@@ -130,7 +142,7 @@ class OciProvider:
         instead = registry_grant.too_short(grant, purpose, boot=self._clock.boot())
         if instead is not None:
             log.warning("no credential for a bare host", registry=target.authority, reason=instead.note)
-        return instead or grant
+        return replace(grant, note=without) if without else instead or grant
 
     async def _newer(self, purpose: Purpose, identity: Identity, login: Login | None) -> Login | None:
         """The login that has replaced a refused one; None if it is the same, and the refusal stands."""

@@ -21,6 +21,7 @@ from credproxy.core.ask.uri import canonical_uri, plain
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.policy.routing import is_exact
+from credproxy.core.public_objects import or_public
 from credproxy.ports import AwsSigner, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.bucket_regions import BucketRegions
 from credproxy.providers.signing_keys import SigningKey, SigningKeys
@@ -53,6 +54,7 @@ class S3Provider:
         self._signer = signer
         self._clock = clock
         self._required = required
+        self._public = "" if required else rule.public_match
         self._keys = SigningKeys(source, signer, clock=clock, required=required)
         self._regions = BucketRegions(http)
         self._dial = Dial(own=is_exact(rule), rule=rule.match, kind=rule.tag())
@@ -134,7 +136,10 @@ class S3Provider:
         self._regions.forget()
 
     async def _locate(self, target: Target) -> Identity | None:
-        identity = await self._source.locate(target, None)
+        try:
+            identity = await self._source.locate(target, None)
+        except Failed as error:
+            raise or_public(error, self._public) from None
         if identity is None and self._required:
             if (trouble := self.trouble(target)) is not None:
                 raise Failed(trouble)
@@ -152,7 +157,10 @@ class S3Provider:
             if bucket is not None:
                 subject = f"host {target.authority!r}"
                 await self._regions.region(bucket, dial=self._dial, subject=subject, terms=terms)
-            await self._keys.look(identity, target, anew=terms.anew)
+            try:
+                await self._keys.look(identity, target, anew=terms.anew)
+            except Failed as error:
+                raise or_public(error, self._public) from None
             return Grant((), Lifetime(since=self._clock.boot()))
 
         found = self._bases[identity, bucket] = Plan(

@@ -56,6 +56,12 @@ class AzureHost(DressedHost, frozen=True, tag_field="provider", tag="azure"):
         if self.insecure:
             yield ("insecure",), "Azure is asked over TLS alone: leave it out"
 
+    @property
+    def public_match(self) -> str:
+        """A container of blobs."""
+        host = self.match.removeprefix("*.")
+        return f"ACCOUNT.{host}/CONTAINER" if host.startswith("blob.") else ""
+
     def setup(self, target: Target) -> str:
         """Log in with az, unless the rule names another place."""
         del target

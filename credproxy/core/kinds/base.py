@@ -109,6 +109,11 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """What it names besides its sources; a kind overrides this."""
         return iter(())
 
+    @property
+    def public_match(self) -> str:
+        """What a rule for objects that need no login would match, where its hosts often have such; "" elsewhere."""
+        return ""
+
     def setup(self, target: Target) -> str:
         """What a person does so that there is a login for a target; "" if there is nothing to do."""
         del target

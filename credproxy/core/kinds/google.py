@@ -46,6 +46,11 @@ class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
         if self.insecure:
             yield ("insecure",), "Google's APIs are asked over TLS alone: leave it out"
 
+    @property
+    def public_match(self) -> str:
+        """A bucket."""
+        return {STORAGE: f"{STORAGE}/BUCKET", f"*.{STORAGE}": f"BUCKET.{STORAGE}"}.get(self.match, "")
+
     def setup(self, target: Target) -> str:
         """Log in with gcloud, unless the rule names another place."""
         del target

@@ -57,6 +57,12 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
         """The library that signs."""
         yield (), AWS
 
+    @property
+    def public_match(self) -> str:
+        """A bucket of Amazon's; Cloudflare's public ones have other hosts."""
+        host = self.match.removeprefix("*.")
+        return f"BUCKET.s3.REGION.{host}" if host.startswith("amazonaws.") else ""
+
     def setup(self, target: Target) -> str:
         """Log in with the tools of the store's owner, unless the rule names another place."""
         del target
