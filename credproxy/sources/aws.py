@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from credproxy.core.ask.aws_keys import AwsKeys, stored_keys
 from credproxy.core.ask.credential import Identity, Secret
@@ -32,9 +33,13 @@ from credproxy.core.kinds.sources.aws import (
     AwsSource,
 )
 from credproxy.core.kinds.uses import Usual
-from credproxy.ports import Clock, CloudLibraries, Files
+from credproxy.ports import Clock, CloudLibraries, Files, FileVersion
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
-from credproxy.sources.watched_file import Watched
+from credproxy.sources.watched_file import LOOK, Watched
+
+
+_NEVER: Final = (float("-inf"), "", None)
+"""Nothing has been looked at yet."""
 
 
 class Aws:
@@ -76,6 +81,7 @@ class Aws:
         self._config = self._watched(CONFIG_FILE, files, prefixed=True)
         self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock, failure_keep=FAILURE_KEEP)
         self._instance: bool | None = None
+        self._session: tuple[float, str, FileVersion | None] = _NEVER
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the variable, the profile, or what else there is to ask.
@@ -141,6 +147,7 @@ class Aws:
         """The next question looks at the files."""
         self._credentials.forget()
         self._config.forget()
+        self._session = _NEVER
         self._answer.forget()
 
     def _watched(self, place: Usual, files: Files, *, prefixed: bool) -> Watched[Profiles]:
@@ -202,9 +209,18 @@ class Aws:
         name = session.get("sso_session") or session.get("sso_start_url")
         home = self._environ.get("HOME", "")
         digest = "" if name is None else hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
-        written = await self._files.version(f"{home}/.aws/sso/cache/{digest}.json") if digest and home else None
+        written = await self._signed_in(f"{home}/.aws/sso/cache/{digest}.json") if digest and home else None
         files = (self._credentials.version, self._config.version, written)
         return tuple(version and version.stamp for version in files)
+
+    async def _signed_in(self, path: str) -> FileVersion | None:
+        """The version of a file, looked at once a second as the others are: there is a question for each object."""
+        looked, known, found = self._session
+        now = self._clock.boot()
+        if known != path or now - looked >= LOOK:
+            found = await self._files.version(path)
+            self._session = now, path, found
+        return found
 
     async def _asked(self) -> Printed:
         settings, since = self._settings, self._clock.boot()
