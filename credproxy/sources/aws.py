@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
 
 from credproxy.core.ask.aws_keys import AwsKeys, stored_keys
 from credproxy.core.ask.credential import Identity, Secret
@@ -35,11 +34,7 @@ from credproxy.core.kinds.sources.aws import (
 from credproxy.core.kinds.uses import Usual
 from credproxy.ports import Clock, CloudLibraries, Files, FileVersion
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
-from credproxy.sources.watched_file import LOOK, Watched
-
-
-_NEVER: Final = (float("-inf"), "", None)
-"""Nothing has been looked at yet."""
+from credproxy.sources.watched_file import Looks, Watched
 
 
 class Aws:
@@ -81,7 +76,8 @@ class Aws:
         self._config = self._watched(CONFIG_FILE, files, prefixed=True)
         self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock, failure_keep=FAILURE_KEEP)
         self._instance: bool | None = None
-        self._session: tuple[float, str, FileVersion | None] = _NEVER
+        self._session: tuple[str, FileVersion | None] = "", None
+        self._looks = Looks(clock)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the variable, the profile, or what else there is to ask.
@@ -147,7 +143,7 @@ class Aws:
         """The next question looks at the files."""
         self._credentials.forget()
         self._config.forget()
-        self._session = _NEVER
+        self._looks.forget()
         self._answer.forget()
 
     def _watched(self, place: Usual, files: Files, *, prefixed: bool) -> Watched[Profiles]:
@@ -215,12 +211,15 @@ class Aws:
 
     async def _signed_in(self, path: str) -> FileVersion | None:
         """The version of a file, looked at once a second as the others are: there is a question for each object."""
-        looked, known, found = self._session
-        now = self._clock.boot()
-        if known != path or now - looked >= LOOK:
-            found = await self._files.version(path)
-            self._session = now, path, found
-        return found
+        if self._session[0] != path:
+            self._session = path, None
+            self._looks.forget()
+
+        async def look() -> None:
+            self._session = path, await self._files.version(path)
+
+        await self._looks.look(look)
+        return self._session[1]
 
     async def _asked(self) -> Printed:
         settings, since = self._settings, self._clock.boot()

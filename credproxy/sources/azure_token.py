@@ -16,13 +16,11 @@ from credproxy.core.kinds.cloud_libraries import AZURE
 from credproxy.core.kinds.sources.azure import ASSET, AZURES, PROFILE, AzureLogin
 from credproxy.ports import Clock, CloudLibraries, Files
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
+from credproxy.sources.watched_file import Looks
 
 
 _MOST = 64
 """Tokens that are remembered: one for each API."""
-
-_LOOK = 1.0
-"""Seconds between two looks at files."""
 
 _SECRETS = ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH")
 _TOKEN_FILE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105  a variable's name
@@ -73,7 +71,7 @@ class AzureTokens:
         self._clock = clock
         self._profile = PROFILE.path(environ)
         self._asset: str | None = None
-        self._looked = float("-inf")
+        self._looks = Looks(clock)
         self._found = AzureFound(())
         self._failure: Failure | None = None
         self._tokens: LRUCache[tuple[str, tuple[AzureWay, ...]], ProgramAnswer] = LRUCache(_MOST)
@@ -85,9 +83,7 @@ class AzureTokens:
 
     async def locate(self) -> AzureFound | None:
         """Say where a login is, as far as can be told without asking anybody; None if there is none, or no library."""
-        if self._clock.boot() - self._looked >= _LOOK:
-            await self._look()
-            self._looked = self._clock.boot()
+        await self._looks.look(self._look)
         return self._found if self._found.ways and not self._libraries.lacks(AZURE) else None
 
     async def token(self, found: AzureFound, scope: str, *, anew: bool) -> Login:
@@ -121,7 +117,8 @@ class AzureTokens:
 
     def forget(self) -> None:
         """The next question looks and asks again."""
-        self._looked, self._asset = float("-inf"), None
+        self._looks.forget()
+        self._asset = None
         for answer in self._tokens.values():
             answer.forget()
 

@@ -10,10 +10,8 @@ from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.docker_config import Index, parse_index
 from credproxy.core.paths import config_home
 from credproxy.ports import Clock, Files, FileVersion
+from credproxy.sources.watched_file import Looks
 
-
-_LOOK = 1.0
-"""Seconds between looks at the files (DC-3): a new login is seen within one."""
 
 _OURSELVES = "credproxy"
 _OTHERS_READ = 0o077
@@ -62,17 +60,17 @@ class DockerFiles:
     def __init__(self, paths: tuple[str, ...], *, files: Files, clock: Clock) -> None:
         self.copies = {path: FileCopy() for path in paths}
         self._files = files
-        self._clock = clock
-        self._looked = float("-inf")
+        self._looks = Looks(clock)
 
     def forget(self) -> None:
         """Look again at the next question."""
-        self._looked = float("-inf")
+        self._looks.forget()
 
     async def look(self) -> None:
         """Read what has changed, once a second at most; what cannot be read is noted in its copy."""
-        if self._clock.boot() - self._looked < _LOOK:
-            return
+        await self._looks.look(self._read)
+
+    async def _read(self) -> None:
         for path, known in self.copies.items():
             try:
                 version = await self._files.version(path)
@@ -81,7 +79,6 @@ class DockerFiles:
                     await self._load(path, known, version)
             except Failed as error:
                 self._spoiled(path, known, error.failure)
-        self._looked = self._clock.boot()
 
     async def _load(self, path: str, known: FileCopy, version: FileVersion | None) -> None:
         content = await self._files.read(path) if version is not None else None

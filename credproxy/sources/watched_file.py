@@ -1,6 +1,7 @@
 """A file with logins that another program writes, checked once a second."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 import structlog
@@ -15,6 +16,41 @@ LOOK = 1.0
 T = TypeVar("T")
 
 log = structlog.get_logger("credproxy.sources")
+
+
+class Looks:
+    """Decides when to look again: once a second, and once for all who ask meanwhile. Each look crosses a thread and parses.
+
+    One that is cancelled does not count: the next in line looks.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at = float("-inf")
+        self._count = 0
+        self._one = asyncio.Lock()
+
+    def due(self) -> bool:
+        """Whether the last look is a second old."""
+        return self._clock.boot() - self._at >= LOOK
+
+    async def look(self, action: Callable[[], Awaitable[T]]) -> T | None:
+        """Look, or wait until somebody else has; None if this caller did not. Raises what ``action`` raises."""
+        if not self.due():
+            return None
+        async with self._one:
+            if not self.due():
+                return None
+            count = self._count
+            found = await action()
+            if count == self._count:  # else somebody wants what is newer than this
+                self._at = self._clock.boot()
+            return found
+
+    def forget(self) -> None:
+        """Look at the next question."""
+        self._at = float("-inf")
+        self._count += 1
 
 
 class Watched(Generic[T]):
@@ -43,24 +79,26 @@ class Watched(Generic[T]):
         self._parse = parse
         self._name = name
         self._files = files
-        self._clock = clock
-        self._looked = float("-inf")
+        self._looks = Looks(clock)
 
     async def look(self) -> bool:
-        """Check the file, unless that was done within the last second; tell whether it was read."""
-        if self.path is None or self._clock.boot() - self._looked < LOOK:
+        """Check the file, unless that was done within the last second; tell whether it was read for this caller."""
+        path = self.path
+        if path is None or not self._looks.due():
             return False
-        try:
-            return await self._read(self.path)
-        except Failed as error:
-            self._spoiled(self.path, error.failure)
-            return False
-        finally:
-            self._looked = self._clock.boot()
+        return bool(await self._looks.look(lambda: self._checked(path)))
 
     def forget(self) -> None:
         """Make the next question look at the file."""
-        self._looked, self.version = float("-inf"), None
+        self._looks.forget()
+        self.version = None
+
+    async def _checked(self, path: str) -> bool:
+        try:
+            return await self._read(path)
+        except Failed as error:
+            self._spoiled(path, error.failure)
+            return False
 
     async def _read(self, path: str) -> bool:
         version = await self._files.version(path)

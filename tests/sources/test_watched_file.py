@@ -1,10 +1,13 @@
 """One file that another program writes."""
 
+import asyncio
+
 import structlog
 
 from credproxy.core.errors import Code, failed
+from credproxy.ports import FileVersion
 from credproxy.sources.watched_file import LOOK, Watched
-from tests.fakes import FakeClock, FakeFiles
+from tests.fakes import FakeClock, FakeFiles, settle
 
 
 CANARY = "canary-4711"
@@ -77,3 +80,62 @@ async def test_no_file_is_never_looked_at() -> None:
     file = watched(FakeFiles(), FakeClock(), None)
     assert not await file.look()
     assert file.content == ""
+
+
+class SlowFiles(FakeFiles):
+    """It takes a second to look at one, and each look is counted."""
+
+    clock: FakeClock
+    looks = 0
+
+    async def version(self, path: str) -> FileVersion | None:
+        """As the file was when the look began."""
+        self.looks += 1
+        found = await super().version(path)
+        await self.clock.sleep(1.0)
+        return found
+
+
+def _slow(content: str) -> tuple[SlowFiles, Watched[str]]:
+    files, clock = SlowFiles(), FakeClock()
+    files.clock = clock
+    files.put("/f", content)
+    return files, watched(files, clock)
+
+
+async def test_however_many_ask_at_once_it_is_looked_at_once() -> None:
+    """Ten thousand objects of one bucket are as many questions; all of them get what was found."""
+    files, file = _slow("a")
+    looking = [asyncio.ensure_future(file.look()) for _ in range(1000)]
+    await settle()
+    assert not any(task.done() for task in looking)
+    await files.clock.advance(1.0)
+    assert sorted(await asyncio.gather(*looking)) == [False] * 999 + [True]
+    assert (files.looks, files.reads, file.content) == (1, ["/f"], "a")
+
+
+async def test_one_that_leaves_while_it_looks_leaves_the_look_to_the_next() -> None:
+    """Otherwise there would seem to be no login for a second."""
+    files, file = _slow("a")
+    looking = [asyncio.ensure_future(file.look()) for _ in range(2)]
+    await settle()
+    looking[0].cancel()
+    await files.clock.advance(1.0)
+    assert await looking[1]
+    assert (looking[0].cancelled(), file.content) == (True, "a")
+
+
+async def test_a_flush_during_a_look_causes_another() -> None:
+    """What is being read may be older than what the flush is for."""
+    files, file = _slow("a")
+    looking = asyncio.ensure_future(file.look())
+    await settle()
+    files.put("/f", "b")
+    file.forget()
+    await files.clock.advance(1.0)
+    await looking
+    before = files.looks
+    again = asyncio.ensure_future(file.look())
+    await files.clock.advance(1.0)
+    await again
+    assert (files.looks, file.content) == (before + 1, "b")
