@@ -24,7 +24,7 @@ def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
     assert re.search(
         r"403 no rule allows build actions GET of 'http://127.0.0.1:[0-9]+/files/tool-1.0.tar.gz'", done.stdout
     )
-    assert "403 the credential of the secret for '127.0.0.1" in done.stdout
+    assert "403 no build action is given the credential for '127.0.0.1" in done.stdout
     assert "1048576 bytes, the same as on the server" in done.stdout
     assert re.search(r"^     carrier [0-9]+: ", done.stdout, re.MULTILINE)
     assert "Basic" not in done.stdout

@@ -11,8 +11,9 @@ import pytest
 
 
 LISTENER = """
-import ctypes, os, select, socket, sys
+import ctypes, os, select, socket, sys, time
 path, how = sys.argv[1:]
+first = os.getpid()
 if "hidden" in how:
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
 listener = socket.socket(socket.AF_UNIX)
@@ -20,6 +21,8 @@ listener.bind(path)
 listener.listen(8)
 if "left" in how and os.fork():
     os._exit(0)
+while "left" in how and os.getppid() == first:
+    time.sleep(0.01)
 print(flush=True)
 if "left" in how:
     if sys.stdin in select.select([listener, sys.stdin], [], [])[0] or not "succeed" in how:
