@@ -13,7 +13,7 @@ from collections.abc import Callable
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.broker.lookup import Key, Lookup
 from credproxy.broker.runway import Runway
-from credproxy.core.ask.credential import Grant
+from credproxy.core.ask.credential import Caller, Grant
 from credproxy.ports import Clock
 
 
@@ -61,13 +61,13 @@ class Flights:
         finally:
             self._runway.leave(flight, seat)
 
-    def making(self) -> contextlib.AbstractContextManager[None]:
+    def making(self, caller: Caller) -> contextlib.AbstractContextManager[None]:
         """As ``Runway.making``."""
-        return self._runway.making()
+        return self._runway.making(caller)
 
-    def turn(self) -> contextlib.AbstractAsyncContextManager[None]:
+    def turn(self, caller: Caller) -> contextlib.AbstractAsyncContextManager[None]:
         """As ``Runway.turn``."""
-        return self._runway.turn()
+        return self._runway.turn(caller)
 
     def at_once(self, lookup: Lookup, make: Callable[[], Grant | None]) -> Outcome | None:
         """Make a grant that waits for nothing, and land it; None if it cannot be made yet. Raises Failed as ``Runway.at_once``."""

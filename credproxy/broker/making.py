@@ -84,7 +84,7 @@ class Making:
             return outcome
         self._waiting[lookup.key] += 1
         try:
-            with self._flights.making():
+            with self._flights.making(lookup.caller):
                 return await self._made_later(lookup, basis, until)
         finally:
             self._waiting[lookup.key] -= 1
@@ -117,7 +117,7 @@ class Making:
         for _ in range(_ROUNDS):
             if (failure := await self._obtained(lookup, basis, until)) is not None:
                 return failure
-            async with self._flights.turn():
+            async with self._flights.turn(lookup.caller):
                 outcome: Outcome | None = self._cache.peek(lookup.key)
                 if outcome is before or outcome is None:
                     outcome = self._flights.at_once(lookup, make)

@@ -22,7 +22,7 @@ from functools import partial
 
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.flight import Flight, Outcome, Result
-from credproxy.core.ask.credential import Grant
+from credproxy.core.ask.credential import Caller, Grant
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
 from credproxy.ports import Clock, under_way
 
@@ -34,7 +34,7 @@ QUEUED = 2048
 """Flights in total; half as many for build actions."""
 
 TURNS = 32
-"""Answers that are made in one turn of the loop for callers that have waited: some milliseconds."""
+"""Answers that are made in one turn of the loop for a user who has waited: some milliseconds."""
 
 _WORTHWHILE = 0.5
 """Seconds for which a caller must still wait for a queued flight to start: one whose last waiter leaves at that moment
@@ -65,8 +65,8 @@ class Runway:
         self._per_upstream: Counter[str] = Counter()
         self._of_actions: Counter[str] = Counter()
         self._seats = itertools.count()
-        self._turns = asyncio.Semaphore(TURNS)
-        self._making = 0
+        self._turns: dict[Caller, asyncio.Semaphore] = {}
+        self._making: Counter[Caller] = Counter()
         self._closed = False
         self._paused = float("-inf")
 
@@ -96,18 +96,27 @@ class Runway:
             return error.failure
 
     @contextlib.contextmanager
-    def making(self) -> Iterator[None]:
-        """Around a caller that waits for what its answer is made from, and then for its turn."""
-        self._making += 1
+    def making(self, caller: Caller) -> Iterator[None]:
+        """Around a question that waits for what its answer is made from, and then for its turn."""
+        self._making[caller] += 1
         try:
             yield
         finally:
-            self._making -= 1
+            self._making[caller] -= 1
+            if not self._making[caller]:
+                del self._making[caller]
+                self._turns.pop(caller, None)
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Around an answer that is made after waiting: a few in one turn of the loop, so that others are answered between them."""
-        async with self._turns:
+    async def turn(self, caller: Caller) -> AsyncIterator[None]:
+        """Around an answer that is made after waiting: a few in one turn of the loop, so that others are answered between them.
+
+        Each user has a line, and build actions have another: nobody waits behind somebody else's ten thousand (T3, T16).
+        """
+        line = self._turns.get(caller)
+        if line is None:
+            line = self._turns[caller] = asyncio.Semaphore(TURNS)
+        async with line:
             await self._clock.sleep(0)
             yield
 

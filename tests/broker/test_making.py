@@ -37,6 +37,7 @@ class Signs:
     problem: Failed | None = None
     broken: Exception | None = None
     seen: Callable[[], None] = lambda: None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)  # open, unless a test closes it
     key: str = "one"
 
     async def plan(self, question: Question) -> Plan | None:
@@ -46,6 +47,7 @@ class Signs:
         async def look(terms: Terms) -> Grant:
             self.looks.append(terms.anew)
             await self.clock.sleep(self.delay)
+            await self.gate.wait()
             if self.problem is not None:
                 raise Failed(self.problem.failure)
             self.until = self.clock.boot() + 1.0
@@ -125,6 +127,7 @@ async def world() -> AsyncIterator[World]:
     """A running broker."""
     clock, metrics = FakeClock(), FakeMetrics()
     signs = Signs(clock)
+    signs.gate.set()
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     table = Table(Router([]), {}, fallback=[signs])
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=metrics, upstream=upstream)
@@ -198,6 +201,20 @@ async def test_two_users_wait_for_two_looks() -> None:
         assert [flight.waiters for flight in w.broker.status().flights] == [10, 10]
         await w.clock.advance(1.0)
         assert all(isinstance(answer, Answer) for answer in await _done(tasks))
+
+
+async def test_nobody_waits_behind_what_another_user_waits_for() -> None:
+    """T3: whose thousands have their turns at the same time as another user's one."""
+    async with world() as w:
+        w.signs.gate.clear()
+        tasks = [w.asking(f"/{number}", uid=1) for number in range(10 * TURNS)]
+        await settle()
+        tasks.append(w.asking("/other", uid=2))
+        await settle()
+        await w.clock.advance(1.0)
+        w.signs.gate.set()
+        await _done(tasks)
+        assert w.signs.made.index("/other") <= 2 * TURNS
 
 
 async def test_one_that_leaves_cancels_nobody() -> None:
