@@ -39,6 +39,7 @@ SMALL = b"small"
 async def _nothing_left_over() -> AsyncIterator[None]:
     """No thread, no descriptor, no unretrieved exception (PY24): neither after success nor after any failure."""
     gc.collect()  # what an earlier test let go is closed now and not in between
+    gc.freeze()  # and what is left need not be looked through again
     before = _descriptors()
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
