@@ -198,6 +198,9 @@ class Files(Protocol):
         Args:
             path: of the file.
             home: the directories above it are not judged; "" for none.
+
+        Raises:
+            Failed(credential_unreadable): as for ``read``, and a link on the way leads nowhere.
         """
         ...
 

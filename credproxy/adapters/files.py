@@ -67,7 +67,7 @@ class SystemFiles:
         return await self._off_loop(path, _read)
 
     async def judged(self, path: str, home: str) -> Judged | None:
-        """The content, and who else could have written it. Raises the same as ``read``."""
+        """The content, and who else could have written it. Raises the same as ``read``, and for a link that leads nowhere."""
         return await self._off_loop(path, lambda path: _judged(path, home))
 
     async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
@@ -95,7 +95,7 @@ class SystemFiles:
             raise _unwritten(path, error) from None
 
     async def _off_loop(self, path: str, work: Callable[[str], T | None]) -> T | None:
-        waiting = asyncio.get_running_loop().run_in_executor(self._threads, work, path)
+        waiting = asyncio.get_running_loop().run_in_executor(self._threads, lambda: _at_once(path, work))
         try:
             # Not asyncio.timeout: a loop that is late, with ten thousand callers to serve, sees its timer and the
             # content at the same moment, and would blame the file.
@@ -105,12 +105,7 @@ class SystemFiles:
         if late:
             said = f"did not answer within {self._timeout:g} s"
             raise _unreadable(path, said, "its file system hangs: df shows which one; or use another path")
-        try:
-            return waiting.result()
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return None
-            raise _unopened(path, error) from None
+        return waiting.result()
 
 
 class _SystemLock:
@@ -162,8 +157,36 @@ def _read(path: str) -> bytes | None:
 
 
 def _judged(path: str, home: str) -> Judged | None:
-    found = _open_and_read(path)
+    try:
+        found = _open_and_read(path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            _refuse_broken_way(path)
+        raise
     return None if found is None else Judged(found[0], exposures(path, home, end=found[1]))
+
+
+def _refuse_broken_way(path: str) -> None:
+    """Refuse a missing file whose way says that there should be one: what it denies must not be forgotten.
+
+    A link that leads nowhere, such as one into a disk that is not mounted; or a file where its directory should be.
+    """
+    # The nearest step that is there: nothing below a link that leads nowhere can be looked at.
+    step = next(step for step in (Path(path), *Path(path).parents) if os.path.lexists(step))
+    if not step.exists():
+        raise _unreadable(
+            path,
+            "is a link that leads nowhere"
+            if step == Path(path)
+            else f"cannot be reached: the link {str(step)!r} leads nowhere",
+            f"bring back what it leads to, or move it away: mv {quote(str(step))} {quote(str(step))}.link",
+        )
+    if step.is_file():
+        raise _unreadable(
+            path,
+            f"cannot be reached: {str(step)!r} is a file, and no directory",
+            f"move it away: mv {quote(str(step))} {quote(str(step))}.file",
+        )
 
 
 def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:

@@ -102,4 +102,5 @@ def print_schema() -> None:
 def path() -> None:
     """Print where the daemon looks for its configuration, in order of precedence."""
     for place in config_files(os.environ):
-        click.echo(f"{place}{'' if Path(place).exists() else '  (not there)'}")
+        broken = "  (a link that leads nowhere)" if Path(place).is_symlink() else "  (not there)"
+        click.echo(f"{place}{'' if Path(place).exists() else broken}")

@@ -16,6 +16,7 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import LIMIT, SystemFiles
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Code, Failed
+from tests.hints import filled
 
 
 @pytest.fixture
@@ -56,6 +57,39 @@ async def test_a_directory_instead_of_a_file_is_reported_with_the_remedy(files: 
     argv = shlex.split(caught.value.failure.hint.partition(": ")[2])
     await asyncio.to_thread(subprocess.run, argv, check=True)
     assert await files.version(str(place)) is None
+
+
+async def test_a_trusted_file_behind_a_link_that_leads_nowhere_is_not_absent(
+    files: SystemFiles, tmp_path: Path
+) -> None:
+    """What it denies would be forgotten; where nothing at all was put, on a good link or /dev/null, it is absent."""
+    (tmp_path / "link").symlink_to("/nope")
+    (tmp_path / "away").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "good").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    broken = {
+        "link": "is a link that leads nowhere",
+        "away/config.toml": f"cannot be reached: the link '{tmp_path}/away' leads nowhere",
+        "good/away/deeper/config.toml": f"cannot be reached: the link '{tmp_path}/good/away' leads nowhere",
+        "loop": "cannot be opened: too many levels of symbolic links",
+        "file/config.toml": f"cannot be reached: '{tmp_path}/file' is a file, and no directory",
+    }
+    for name, problem in broken.items():
+        with pytest.raises(Failed) as caught:
+            await files.judged(str(tmp_path / name), "")
+        assert caught.value.failure.message == f"the file {str(tmp_path / name)!r} {problem}"
+        if name != "loop":
+            hint = caught.value.failure.hint
+            if name.startswith("file"):
+                place, _ = filled(hint, "move it away: mv {} {}.file")
+            else:
+                place, _ = filled(hint, "bring back what it leads to, or move it away: mv {} {}.link")
+            (tmp_path / place).rename(tmp_path / "moved")
+            assert await files.judged(str(tmp_path / name), "") is None
+            (tmp_path / "moved").rename(place)
+    for path in (tmp_path / "nope", tmp_path / "good/nope/deeper", Path(os.devnull), Path(os.devnull) / ".config/x"):
+        assert await files.judged(str(path), "") is None
 
 
 async def test_a_special_file_is_refused_when_it_is_checked(files: SystemFiles, tmp_path: Path) -> None:
