@@ -392,7 +392,8 @@ class FakeLibraries:
     asked: list[LibraryQuestion] = field(default_factory=list)
 
     def lacks(self, library: Library) -> str:
-        return f"{library.extra} is not installed: {library.remedy}" if library.extra in self.missing else ""
+        said = f"{library.extra} is not installed: pip install '{library.requirement('linux')}'"
+        return said if library.extra in self.missing else ""
 
     async def ask(self, question: LibraryQuestion, wanted: type[A], *, limit: float = 30.0) -> A:
         del limit

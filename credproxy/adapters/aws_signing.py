@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from credproxy.adapters.own_metadata import installing
 from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Method
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from botocore.auth import S3SigV4Auth, SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import ReadOnlyCredentials
-
-_LACKING = "" if find_spec(AWS.module("")) is not None else AWS.remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,13 @@ class BotocoreSigner:
 
     def __init__(self) -> None:
         self._signing: BotocoreSigning | None = None
-        self.lacking = _LACKING
+        self._there = False
+
+    @property
+    def lacking(self) -> str:
+        """The command that installs the library; "" if it is there. As long as it is not, this looks again each time."""
+        self._there = self._there or find_spec(AWS.module("")) is not None
+        return "" if self._there else installing(AWS)
 
     async def ready(self) -> BotocoreSigning:
         """Import it."""

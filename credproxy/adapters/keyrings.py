@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cachetools import LRUCache
 
+from credproxy.adapters.own_metadata import is_not_installed
 from credproxy.adapters.secret_service import SecretService
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.login import PROGRAM_KEEP
@@ -95,8 +96,7 @@ class LibraryKeyring:
 
 def _absent(answer: Mapping[str, object]) -> str:
     """Why there is no keyring."""
-    missing = f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}"
-    return missing if answer["absent"] == "library" else str(answer["absent"])
+    return is_not_installed(LIBRARY) if answer["absent"] == "library" else str(answer["absent"])
 
 
 def _numbered(known: _KnownSecret, before: _KnownSecret) -> _KnownSecret:

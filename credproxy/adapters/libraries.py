@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import structlog
 
+from credproxy.adapters.own_metadata import installing, is_not_installed
 from credproxy.adapters.resident_memory import resident
 from credproxy.adapters.worker_client import PYTHON, Worker, WorkerLostError
 from credproxy.core.ask.worker_messages import LibraryAnswer, LibraryQuestion, WorkerReport
@@ -90,7 +91,7 @@ class WorkerLibraries:
     def lacks(self, library: Library) -> str:
         """Say what is not installed, and what installs it; "" if it is there. Imports nothing of the library."""
         module = library.module(sys.platform)
-        return "" if is_installed(module) else f"{module!r} is not installed: {library.remedy}"
+        return "" if is_installed(module) else is_not_installed(library)
 
     async def ask(self, question: LibraryQuestion, wanted: type[T], *, limit: float = 30.0) -> T:
         """Ask a library.
@@ -198,15 +199,17 @@ def is_installed(module: str) -> bool:
 
 def worker_report(pid: int | None = None, *, calls: int = 0, restarts: int = 0) -> WorkerReport:
     """Describe a worker; without a ``pid`` one that does not run."""
-    there = {library.extra: is_installed(library.module(sys.platform)) for library in LIBRARIES}
+    there = [library for library in LIBRARIES if is_installed(library.module(sys.platform))]
+    missing = [library for library in LIBRARIES if library not in there]
     return WorkerReport(
         "not started" if pid is None else "running",
         pid,
         calls,
         restarts,
         0 if pid is None else resident(pid),
-        tuple(extra for extra, is_there in there.items() if is_there),
-        tuple(extra for extra, is_there in there.items() if not is_there),
+        tuple(library.extra for library in there),
+        tuple(library.extra for library in missing),
+        installing(*missing) if missing else "",
     )
 
 

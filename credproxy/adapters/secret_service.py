@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from credproxy.adapters.own_metadata import is_not_installed
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.stored import locked, unreadable
 from credproxy.core.errors import Failed
@@ -188,7 +189,7 @@ class SecretService:
                 async with open_dbus_router(address) as router:
                     yield _Bus(router.send_and_get_reply)
         except ImportError:
-            raise NoKeyringError(f"{LIBRARY.module('linux')} is not installed: {LIBRARY.remedy}") from None
+            raise NoKeyringError(is_not_installed(LIBRARY)) from None
         except TimeoutError:
             raise unreadable(
                 "the keyring",

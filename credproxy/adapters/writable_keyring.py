@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from credproxy.adapters.keyring_program import native
+from credproxy.adapters.own_metadata import is_not_installed
 from credproxy.adapters.secret_service import NoKeyringError, SecretService
 from credproxy.core.ask.credential import Secret
 from credproxy.core.kinds.sources.keyring import LIBRARY
@@ -97,7 +98,7 @@ def _backend() -> _NativeBackend:
     try:
         import keyring  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  on systems other than Linux
     except ImportError:
-        raise NoKeyringError(f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}") from None
+        raise NoKeyringError(is_not_installed(LIBRARY)) from None
     backend: _NativeBackend = keyring.get_keyring()
     module = type(backend).__module__
     if not native(module):

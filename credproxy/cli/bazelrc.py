@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import click
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.logins import Logins, bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
+from credproxy.cli.own_programs import beside
 from credproxy.cli.read_config import in_force, policy_in_force
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.bazel_words import quoted
@@ -129,8 +128,4 @@ def _for_google(hosts: list[str]) -> Iterator[str]:
 
 def helper_program() -> str:
     """The path of credproxy-helper. Raises CommandError if it is not installed."""
-    places = [Path(program).absolute().parent / "credproxy-helper" for program in (sys.argv[0], sys.executable)]
-    found = next((str(place) for place in places if place.exists()), shutil.which("credproxy-helper"))
-    if found is None:
-        raise CommandError("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install .")
-    return found
+    return beside("credproxy-helper")

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from credproxy import __version__
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.cli import probing
 from credproxy.cli.bazelrc import helper_program
 from credproxy.cli.command_error import CommandError, stop
@@ -92,7 +93,7 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     yield from _worker(known, running.worker)
     yield from configured.check(machine, known.configuration)
     helper = _helper(machine)
-    yield from programs.check_helper(machine, helper, version=__version__)
+    yield from programs.check_helper(machine, helper, version=__version__, copy=own_copy())
     yield from programs.check_commands(machine, settings)
     yield from programs.check_docker(machine, known.docker, path=settings.helper_path)
     yield from programs.check_docker_name(machine, known.docker, helper=helper)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.cli import units
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
@@ -75,7 +76,7 @@ def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installatio
         return for_user(
             program=program, config=config, runtime=_runtime(), gateway_only=gateway_only, jit_helpers=jit_helpers
         )
-    return for_system(program=str(Path(program).resolve()), prefixes=(sys.prefix, sys.base_prefix))
+    return for_system(program=str(Path(program).resolve()), prefixes=(sys.prefix, sys.base_prefix), copy=own_copy())
 
 
 def need_root(command: str, uid: int) -> None:

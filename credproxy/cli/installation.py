@@ -6,6 +6,7 @@ from pathlib import Path
 
 from credproxy.cli import units
 from credproxy.cli.command_error import CommandError
+from credproxy.core.own_copy import OwnCopy
 from credproxy.core.unit_names import SERVICE, SOCKETS
 
 
@@ -76,12 +77,13 @@ def for_user(*, program: str, config: Path, runtime: Path, gateway_only: bool, j
     return replace(made, leftovers=(*locks, helper, actions), notes=(note,))
 
 
-def for_system(*, program: str, prefixes: tuple[str, ...]) -> Installation:
+def for_system(*, program: str, prefixes: tuple[str, ...], copy: OwnCopy) -> Installation:
     """One service for all users of the machine.
 
     Args:
         program: ``credproxy``, absolute.
         prefixes: where its Python and its packages are.
+        copy: where it was installed from.
 
     Raises:
         CommandError: they are where a system service cannot see them.
@@ -90,7 +92,7 @@ def for_system(*, program: str, prefixes: tuple[str, ...]) -> Installation:
         if any(Path(place).is_relative_to(folder) for folder in _HIDDEN):
             raise CommandError(
                 f"a system service cannot run what is at {place!r}: homes and temporary folders are hidden from it",
-                "install it for all: python3 -m venv /opt/credproxy && /opt/credproxy/bin/pip install credproxy",
+                f"install it for all: {copy.at('/opt/credproxy')}",
             )
     folder, users = Path("/etc/systemd/system"), Path("/etc/sysusers.d/credproxy.conf")
     made = _with_systemd(

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.cli.command_error import CommandError
 
 
@@ -25,5 +26,5 @@ def beside(name: str) -> str:
     places = [Path(program).absolute().parent / name for program in (sys.argv[0], sys.executable)]
     found = next((str(place) for place in places if place.exists()), shutil.which(name))
     if found is None:
-        raise CommandError(f"{name} is not installed beside credproxy nor on PATH", "pipx install .")
+        raise CommandError(f"{name} is not installed beside credproxy nor on PATH", own_copy().again())
     return found

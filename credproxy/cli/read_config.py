@@ -69,10 +69,11 @@ def load_policy_file(path: str) -> "PolicyFile":
 def lacking(settings: Settings) -> Iterator[tuple[str, str]]:
     """Give the rules that need a library that is not installed, and the command that installs it."""
     from credproxy.adapters.libraries import is_installed  # noqa: PLC0415  asyncio takes longer than --help
+    from credproxy.adapters.own_metadata import installing  # noqa: PLC0415  as above
 
     for _, owner, use in settings.uses():
         if isinstance(use, Library) and not is_installed(module := use.module(sys.platform)):
-            yield f"the rule for {owner} needs {module!r}, which is not installed", use.remedy
+            yield f"the rule for {owner} needs {module!r}, which is not installed", installing(use)
 
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:

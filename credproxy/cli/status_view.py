@@ -12,7 +12,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from credproxy.cli.command_error import CommandError
-from credproxy.core.kinds.uses import extras_command
 
 
 StatusObject = Mapping[str, object]
@@ -108,9 +107,6 @@ def _worker(told: Mapping[str, object]) -> dict[str, object]:
     for name in ("installed", "missing"):
         extras = told.get(name)
         row |= {name: ", ".join(map(str, extras))} if isinstance(extras, list) and extras else {}
-    missing = told.get("missing")
-    if isinstance(missing, list) and missing:
-        row["to install"] = extras_command(*map(str, missing))
     return row
 
 

@@ -17,6 +17,7 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.hardening import harden
 from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.adapters.own_metadata import own_copy, requirement
 from credproxy.adapters.sd_notify import Notifier
 from credproxy.core.errors import Failed, Failure, Unfit
 from credproxy.core.paths import log_file
@@ -99,7 +100,7 @@ def _run(options: ServeOptions, logs: Logs) -> tuple[int, list[Kept]]:
 def _prepare(options: ServeOptions) -> Sockets:
     """Everything that comes before the first secret."""
     harden()
-    require_c_parser()
+    require_c_parser(lambda: own_copy().replacing(requirement("aiohttp")))
     sockets = open_sockets(options)
     for name in (*inherited.VARIABLES, *sd_notify.VARIABLES):
         os.environ.pop(name, None)  # meant for this process: a child would take them as its own (T30)

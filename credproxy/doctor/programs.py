@@ -9,6 +9,7 @@ from credproxy.core.config.settings import Settings
 from credproxy.core.formats.docker_config import Index
 from credproxy.core.formats.docker_programs import install_program, is_program, unusable_program
 from credproxy.core.kinds.uses import Program
+from credproxy.core.own_copy import OwnCopy
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import Machine, PathState, replaceable
 
@@ -68,11 +69,11 @@ def check_docker(machine: Machine, files: Mapping[str, Index], *, path: str | No
                 yield from _command(machine, f"of {about}", found)
 
 
-def check_helper(machine: Machine, helper: Helper, *, version: str) -> Iterator[Finding]:
-    """The program that Bazel starts. ``version`` is that of this program."""
+def check_helper(machine: Machine, helper: Helper, *, version: str, copy: OwnCopy) -> Iterator[Finding]:
+    """The program that Bazel starts. ``version`` is that of this program, ``copy`` how it was installed."""
     place = helper.place
     if place is None:
-        yield topic.error("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install credproxy")
+        yield topic.error("credproxy-helper is not installed beside credproxy nor on PATH", copy.again())
         return
     path = quote(place.path)
     mode = stat.S_IMODE(place.mode)
@@ -90,14 +91,12 @@ def check_helper(machine: Machine, helper: Helper, *, version: str) -> Iterator[
     if exposed is not None:
         yield topic.warning(f"{place.path!r} {exposed.problem}", exposed.remedy)
     if helper.version and helper.version != version:
-        yield topic.warning(
-            f"{place.path!r} is version {helper.version}, this program is {version}", "pipx install --force credproxy"
-        )
+        yield topic.warning(f"{place.path!r} is version {helper.version}, this program is {version}", copy.again())
     content = machine.read(place.path)
     if content is not None and content.startswith(_SCRIPT):
         yield topic.note(
             f"{place.path!r} is the Python stand-in, some 10 ms slower a call: there was no C compiler",
-            "apt-get install gcc && pipx install --force credproxy",
+            f"sudo apt-get install gcc && {copy.again()}",
         )
     elif content is not None:
         yield topic.ok(f"{place.path!r} is the native helper")

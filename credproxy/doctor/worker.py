@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.counted import counted
-from credproxy.core.kinds.uses import extras_remedy
 from credproxy.core.unit_names import SERVICE
 from credproxy.doctor.finding import Finding, Topic
 
@@ -40,5 +39,5 @@ def check(report: WorkerReport, *, log: str) -> Iterator[Finding]:
     if report.missing:
         yield topic.note(
             f"libraries that are not installed, so that logins of these clouds are not used: {', '.join(report.missing)}",
-            extras_remedy(*report.missing),
+            report.install,
         )

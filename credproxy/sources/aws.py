@@ -101,7 +101,8 @@ class Aws:
         if self._is_plain(place):
             return Identity("aws", place, stamps)
         if lacking := self._libraries.lacks(AWS):
-            raise unreadable(f"the access key of {place}", f"cannot be looked up: {lacking}", hint=AWS.remedy)
+            problem, _, remedy = lacking.partition(": ")
+            raise unreadable(f"the access key of {place}", f"cannot be looked up: {problem}", hint=remedy)
         role = self._settings.role_arn
         entry = place if role is None else f"{place} as {role}"
         return Identity("aws", entry, (*stamps, self._answer.count))

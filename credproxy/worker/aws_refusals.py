@@ -23,6 +23,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.worker_messages import AwsChain
 from credproxy.core.errors import Code, Failed, failed
@@ -90,7 +91,7 @@ def _of_profile(error: Exception, *, name: str, option: str) -> Failed:
         return unreadable(name, "is in none of the files of Amazon's tools", hint=f"aws configure{option}")
     if isinstance(error, MissingDependencyException):
         message = f"botocore wants another library for {name}, as for aws login"
-        return failed(Code.HELPER_FAILED, message, hint="pip install 'botocore[crt]', in the environment of credproxy")
+        return failed(Code.HELPER_FAILED, message, hint=own_copy().adding("botocore[crt]"))
     if isinstance(error, CredentialRetrievalError):
         message = f"the program of {name} (credential_process) gave no access key"
         return failed(Code.HELPER_FAILED, message, hint=f"see what it says: aws configure export-credentials{option}")

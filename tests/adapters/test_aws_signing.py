@@ -8,7 +8,6 @@ from typing import Final
 from credproxy.adapters.aws_signing import BotocoreSigner
 from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Secret
-from credproxy.core.kinds.cloud_libraries import AWS
 
 
 KEYS = AwsKeys("AKID", Secret("canary-secret"), Secret("session"))
@@ -60,4 +59,3 @@ async def test_headers_that_an_api_wants_are_signed_as_well() -> None:
 def test_whoever_has_the_library_lacks_nothing() -> None:
     """Else the command that brings it is told: tests/providers/test_s3.py."""
     assert BotocoreSigner().lacking == ""
-    assert "credproxy[aws]" in AWS.remedy

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.adapters.libraries import WorkerLibraries, is_installed
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.adapters.worker_client import PYTHON
 from credproxy.core.ask.worker_messages import GoogleToken, LibraryToken
 from credproxy.core.errors import Code, Failed, Failure
@@ -401,8 +402,8 @@ def test_a_library_that_is_missing_is_reported_with_the_command_that_brings_it()
     """Without importing anything of it."""
     libraries = WorkerLibraries({})
     assert libraries.lacks(GOOGLE) == ""
-    missing = Library("google", {"": "nowhere.auth"})
-    assert libraries.lacks(missing).startswith("'nowhere.auth' is not installed: pip install 'credproxy[google]'")
+    missing = Library("google", {"": "nowhere.auth"}, {"": "nowhere>=1"})
+    assert libraries.lacks(missing) == f"'nowhere.auth' is not installed: {own_copy().adding('nowhere>=1')}"
     assert not is_installed("google.nowhere")
 
 

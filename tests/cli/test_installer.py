@@ -12,6 +12,11 @@ from credproxy.cli.install import need_root
 from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
 from credproxy.cli.installer import Installer, runner
 from credproxy.cli.units import untouched
+from credproxy.core.own_copy import OwnCopy
+from tests.hints import filled
+
+
+COPY = OwnCopy("/usr/bin/python3", source="/src/credproxy")
 
 
 @dataclass
@@ -161,7 +166,7 @@ def test_launchd_is_told_in_its_own_words(tmp_path: Path) -> None:
 
 def test_a_system_service_makes_its_user_first_and_says_what_is_left_to_do() -> None:
     """Users, groups and the line that accepts what it cannot see."""
-    wanted = for_system(program="/usr/bin/credproxy", prefixes=("/usr", "/usr"))
+    wanted = for_system(program="/usr/bin/credproxy", prefixes=("/usr", "/usr"), copy=COPY)
     assert wanted.up[0].argv == ("systemd-sysusers", "/etc/sysusers.d/credproxy.conf")
     assert any('peer_namespaces = "any"' in note for note in wanted.notes)
     service = wanted.files[Path("/etc/systemd/system/credproxy.service")]
@@ -173,10 +178,12 @@ def test_a_system_service_makes_its_user_first_and_says_what_is_left_to_do() -> 
 )
 def test_a_system_service_cannot_run_from_a_home(place: str) -> None:
     """ProtectHome= and PrivateTmp= hide it, so it is refused now and not at the first start."""
-    with pytest.raises(CommandError, match="homes and temporary folders are hidden from it"):
-        for_system(program=place, prefixes=("/usr",))
+    with pytest.raises(CommandError, match="homes and temporary folders are hidden from it") as caught:
+        for_system(program=place, prefixes=("/usr",), copy=COPY)
+    filled(caught.value.hint, "install it for all: {}")
+    assert caught.value.hint.endswith("/opt/credproxy/bin/pip install /src/credproxy")
     with pytest.raises(CommandError, match="hidden from it"):
-        for_system(program="/usr/bin/credproxy", prefixes=(place,))
+        for_system(program="/usr/bin/credproxy", prefixes=(place,), copy=COPY)
 
 
 def test_the_runner_gives_status_and_last_words() -> None:

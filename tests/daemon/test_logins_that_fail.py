@@ -94,7 +94,7 @@ async def test_a_login_that_is_over_says_how_to_do_without_it(uri: str, match: s
 async def test_a_missing_library_says_so_as_well() -> None:
     """It fails before anything is asked."""
     failure = await Machine(frozenset({"aws"})).failure("https://public.s3.eu-west-1.amazonaws.com/o")
-    assert failure.hint.startswith("pip install 'credproxy[aws]'")
+    assert failure.hint.startswith("pip install 'botocore>=1.40'")
     assert failure.hint.endswith('match = "BUCKET.s3.REGION.amazonaws.com" provider = "none"')
 
 

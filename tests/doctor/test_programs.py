@@ -9,10 +9,12 @@ from credproxy.core.formats.docker_config import Index, parse_index
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.command import CommandSource
+from credproxy.core.own_copy import OwnCopy
 from credproxy.doctor.programs import Helper, check_commands, check_docker, check_docker_name, check_helper
 from tests.doctor.machines import FakeMachine, bad, told
 
 
+COPY = OwnCopy("/opt/credproxy/bin/python", source="/src/credproxy")
 HELPER = "/opt/credproxy/bin/credproxy-helper"
 EXEC = Settings(host=(ExecHost(match="*.corp.example", command=("/opt/corp/helper",)),))
 
@@ -109,7 +111,7 @@ def helper(
     """The findings for a helper."""
     machine = FakeMachine().put(HELPER, mode, content=content)
     found = Helper(machine.look(HELPER), version=version, capabilities=capabilities)
-    return told(check_helper(machine, found, version="1.0"))
+    return told(check_helper(machine, found, version="1.0", copy=COPY))
 
 
 def test_a_native_helper_is_fine() -> None:
@@ -124,12 +126,12 @@ def test_a_native_helper_is_fine() -> None:
         (helper(capabilities=True), "error", "has privileges of its own", f"setcap -r {HELPER}"),
         (helper(0o711), "error", "wanted 0755", f"chmod 0755 {HELPER}"),
         (helper(0o775), "warning", "could be replaced by its group", f"chmod go-w {HELPER}"),
-        (helper(version="0.9"), "warning", "is version 0.9, this program is 1.0", "pipx install --force credproxy"),
+        (helper(version="0.9"), "warning", "is version 0.9, this program is 1.0", COPY.again()),
         (
             helper(content=b"#!/usr/bin/python3 -IS"),
             "note",
             "is the Python stand-in",
-            "apt-get install gcc && pipx install --force credproxy",
+            f"sudo apt-get install gcc && {COPY.again()}",
         ),
     ],
     ids=["setuid", "capabilities", "execute-only", "writable", "old", "script"],
@@ -144,7 +146,9 @@ def test_a_helper_that_the_daemon_would_refuse_or_that_is_slow(
 
 def test_no_helper_at_all() -> None:
     """Bazel has nothing to start."""
-    assert bad(check_helper(FakeMachine(), Helper(None), version="1.0"))[0][0] == "error"
+    assert bad(check_helper(FakeMachine(), Helper(None), version="1.0", copy=COPY)) == [
+        ("error", "credproxy-helper is not installed beside credproxy nor on PATH", COPY.again())
+    ]
 
 
 def test_a_script_needs_its_interpreter() -> None:

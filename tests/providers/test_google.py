@@ -175,7 +175,7 @@ async def test_a_missing_library_is_told_with_the_command_that_brings_it() -> No
     with pytest.raises(Failed) as caught:
         await plan(world, question(OBJECT), '[[host]]\nmatch = "storage.googleapis.com"\nprovider = "google"\n')
     assert caught.value.failure.message == f"the login in {ADC!r} cannot be used: google is not installed"
-    assert "pip install 'credproxy[google]'" in caught.value.failure.hint
+    assert "pip install 'google-auth[requests]>=2.40'" in caught.value.failure.hint
 
 
 async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:

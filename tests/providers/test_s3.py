@@ -29,6 +29,7 @@ from tests.hints import filled
 
 
 TARGET = parse_uri(f"https://{HOST}/b/k")
+INSTALL = "pip install 'botocore>=1.40'"
 LOCAL: Final[Mapping[str, object]] = MappingProxyType({"region": "r"})
 KEY = UserPassword("AKID", Secret(CANARY))
 
@@ -293,17 +294,17 @@ async def test_a_place_that_holds_nothing_or_cannot_be_read_is_an_error() -> Non
 
 async def test_without_the_library_the_command_that_brings_it_is_told() -> None:
     """As an error where somebody wrote the rule."""
-    world = World(lacking=AWS.remedy)
+    world = World(lacking=INSTALL)
     with pytest.raises(Failed) as caught:
         await world.plan(GET.url)
     assert (caught.value.failure.message, caught.value.failure.hint) == (
         "the library that signs is not installed",
-        AWS.remedy,
+        INSTALL,
     )
-    world = World(lacking=AWS.remedy, required=False)
+    world = World(lacking=INSTALL, required=False)
     assert await world.plan(GET.url) is None
     (said,) = world.provider.reasons(Question(TARGET, Caller()))
-    assert AWS.remedy in said
+    assert INSTALL in said
 
 
 async def test_ten_thousand_plans_share_what_is_explained() -> None:

@@ -12,7 +12,6 @@ from credproxy.core.ask.aws_keys import AwsKeys, aws_keys
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.ports import Caches, trouble_of
 from tests.contract import CANARY, Ground, SourceContract
@@ -331,7 +330,7 @@ async def test_without_the_library_the_command_that_brings_it_is_told() -> None:
     world.ground.libraries.missing = frozenset({"aws"})
     failure = await world.failure()
     assert failure.message.startswith("the access key of profile corp cannot be looked up: ")
-    assert failure.hint == AWS.remedy
+    assert failure.hint == "pip install 'botocore>=1.40'"
     plain = World(None, BOTH)
     plain.ground.libraries.missing = frozenset({"aws"})
     assert await plain.key_id() == "file"

@@ -95,7 +95,7 @@ async def test_a_missing_library_is_told_with_the_command_that_brings_it() -> No
     trouble = source.trouble(BLOB)
     assert trouble is not None
     assert trouble.message == "the login of Azure's cannot be used: azure is not installed"
-    assert "pip install 'credproxy[azure]'" in trouble.hint
+    assert "pip install 'azure-identity>=1.19'" in trouble.hint
     assert "is not installed" in source.looked(BLOB)[0]
 
 

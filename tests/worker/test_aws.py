@@ -14,6 +14,7 @@ from botocore.exceptions import LoginTokenLoadError
 from botocore.tokens import SSOTokenProvider
 from botocore.utils import ContainerMetadataFetcher
 
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.worker.aws import aws_access
@@ -315,7 +316,7 @@ def test_a_login_of_the_console_is_not_single_sign_on(home: Path) -> None:
     config(home, "[profile p]\nlogin_session = arn:aws:iam::123456789012:user/me\nregion = eu-west-1\n")
     failure = refused(profile="p")
     assert failure.code is Code.HELPER_FAILED
-    filled(failure.hint, "pip install 'botocore[crt]', in the environment of credproxy")
+    assert failure.hint == own_copy().adding("botocore[crt]")
     over = told(LoginTokenLoadError(error_msg="canary"), AwsChain("p"), profile="p", said={}).failure
     assert over.code is Code.BAD_CREDENTIALS
     assert "canary" not in repr(over)

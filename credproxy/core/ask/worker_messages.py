@@ -39,6 +39,7 @@ class WorkerReport(msgspec.Struct, frozen=True):
         memory_bytes: as the kernel reports; 0 while it does not run, or where that cannot be read.
         installed: extras of the package whose library could be imported.
         missing: the other ones.
+        install: the command that installs those into the daemon's environment; "" if none is missing.
     """
 
     state: Literal["running", "not started"]
@@ -48,6 +49,7 @@ class WorkerReport(msgspec.Struct, frozen=True):
     memory_bytes: int
     installed: tuple[str, ...]
     missing: tuple[str, ...]
+    install: str = ""
 
 
 class _WorkerMessage(msgspec.Struct, frozen=True, array_like=True):

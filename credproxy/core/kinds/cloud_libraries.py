@@ -8,6 +8,7 @@ from credproxy.core.kinds.uses import Library
 GOOGLE: Final = Library(
     "google",
     {"": "google.auth"},
+    {"": "google-auth[requests]>=2.40"},
     environ=(
         "GOOGLE_APPLICATION_CREDENTIALS",
         "CLOUDSDK_CONFIG",
@@ -28,6 +29,7 @@ GOOGLE: Final = Library(
 AWS: Final = Library(
     "aws",
     {"": "botocore"},
+    {"": "botocore>=1.40"},
     environ=(
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -70,6 +72,7 @@ well, without any of these."""
 AZURE: Final = Library(
     "azure",
     {"": "azure.identity"},
+    {"": "azure-identity>=1.19"},
     environ=(
         "AZURE_TENANT_ID",
         "AZURE_CLIENT_ID",

@@ -100,34 +100,22 @@ class Library:
     Attributes:
         extra: the name of that.
         modules: what is imported, by system as ``sys.platform`` names it; "" for every other one.
+        requirements: what brings that, by system in the same way; as in pyproject.toml.
         environ: variables of the daemon's environment that it reads: the worker gets them, and no others.
     """
 
     extra: str
     modules: Mapping[str, str] = field(hash=False)
+    requirements: Mapping[str, str] = field(hash=False)
     environ: tuple[str, ...] = ()
 
     def module(self, platform: str) -> str:
         """What is imported on a system."""
         return self.modules.get(platform, self.modules.get("", ""))
 
-    @property
-    def remedy(self) -> str:
-        """The command that brings it."""
-        return extras_remedy(self.extra)
-
-
-def extras_remedy(*extras: str) -> str:
-    """The command that brings extras of the package."""
-    command = extras_command(*extras)
-    return (
-        f"{command}, in the environment of credproxy; of pipx: {command.replace('pip install', 'pipx install --force')}"
-    )
-
-
-def extras_command(*extras: str) -> str:
-    """The command alone, where there is little room."""
-    return f"pip install 'credproxy[{','.join(extras)}]'"
+    def requirement(self, platform: str) -> str:
+        """What pip is asked for on a system."""
+        return self.requirements.get(platform, self.requirements.get("", ""))
 
 
 @dataclass(frozen=True, slots=True)

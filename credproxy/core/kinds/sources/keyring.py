@@ -7,7 +7,7 @@ from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Library, Use
 
 
-LIBRARY = Library("keyring", {"linux": "jeepney", "": "keyring"})
+LIBRARY = Library("keyring", {"linux": "jeepney", "": "keyring"}, {"linux": "jeepney>=0.9", "": "keyring>=25"})
 
 
 class KeyringSource(SourceBase, frozen=True, tag_field="source", tag="keyring"):

@@ -1,0 +1,81 @@
+"""What the environment in which this copy runs says about how it was installed."""
+
+import json
+import os
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from credproxy.core.kinds.uses import Library
+from credproxy.core.own_copy import OwnCopy
+
+
+_NAME = "credproxy"
+
+
+@cache
+def own_copy() -> OwnCopy:
+    """Find out how this copy was installed; it does not change while a process runs."""
+    prefix = Path(sys.prefix)
+    source, editable = _source()
+    pipx = (prefix / "pipx_metadata.json").exists()
+    return OwnCopy(
+        sys.executable or "python3",
+        "pipx" if pipx else "pip" if find_spec("pip") is not None else "uv",
+        prefix.name if pipx else "",
+        source,
+        editable,
+        _roots(prefix),
+    )
+
+
+def installing(*libraries: Library) -> str:
+    """The command that adds libraries to the environment of this copy."""
+    return own_copy().adding(*(library.requirement(sys.platform) for library in libraries))
+
+
+def is_not_installed(library: Library) -> str:
+    """Say that a library is missing, and the command that adds it."""
+    return f"{library.module(sys.platform)!r} is not installed: {installing(library)}"
+
+
+def requirement(name: str) -> str:
+    """A library that credproxy always needs, with the versions that it accepts."""
+    from importlib import metadata  # noqa: PLC0415  the daemon rarely needs it, and it takes 20 ms to import
+
+    try:
+        wanted = metadata.requires(_NAME) or ()
+    except metadata.PackageNotFoundError:
+        wanted = ()
+    return next((each for each in wanted if each.startswith(name) and ";" not in each), name)
+
+
+def _source() -> tuple[str, bool]:
+    """What pip takes, and whether it is used where it is. Source: PEP 610.
+
+    Without the record it was installed by its name from an index, or not at all: then a clone is what it runs from.
+    """
+    from importlib import metadata  # noqa: PLC0415  as above
+
+    try:
+        record = metadata.distribution(_NAME).read_text("direct_url.json")
+        said = json.loads(record or "{}")
+        url = str(said.get("url", ""))
+        if vcs := said.get("vcs_info"):
+            return f"{vcs['vcs']}+{url}@{vcs['commit_id']}", False
+        editable = bool(said.get("dir_info", {}).get("editable"))
+    except metadata.PackageNotFoundError:
+        clone = Path(__file__).parents[2]
+        return str(clone) if (clone / "pyproject.toml").exists() else "", True
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", False
+    return (unquote(urlsplit(url).path) if url.startswith("file://") else url), editable
+
+
+def _roots(prefix: Path) -> bool:
+    try:
+        return prefix.stat().st_uid == 0 != os.geteuid()
+    except OSError:
+        return False
