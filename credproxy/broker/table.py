@@ -108,10 +108,13 @@ class Table:
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             where = "its [[host]]" if rule is not None else "a [[host]] for it"
             return f"no credential is sent over plain http: ask for https://, or write insecure = true into {where}"
-        near = ", ".join(map(repr, self._router.near(target)))
+        matches = self._router.near(target)
+        near = ", ".join(map(repr, matches))
         if target.form is Form.LITERAL:
             said = f"{target.authority!r} in this form is answered by a [[host]] for exactly that, never by a wildcard"
             return f"{said} such as {near}" if near else said
+        if near and self._router.builtin.issuperset(matches):
+            return f"no [[host]] matches {target.authority!r}, and the built-in rule {near} is not for this URL of it"
         if near:
             return f"no [[host]] matches this port and path of {target.host!r}, only {near}"
         return f"no [[host]] matches {target.authority!r}"

@@ -53,6 +53,9 @@ CASES: list[tuple[list[HostRule], str, list[str]]] = [
     ([OciHost("a.test", bare_host=BareHost(("repository:a:pull",)), single_scope=True)], "a.test", ["its rule says single_scope = true"]),
     ([OciHost("a.test", actions={"x": ()})], "https://a.test/v2/x/manifests/1", ["its rule's actions name nothing that may be done with 'x'"]),
     ([OciHost("a.test")], "https://a.test/v2/x/manifests/1", ["the rule 'a.test' answers for it", f"{FILE} has no login for 'a.test'"]),
+    # built-in rules whose names are wider than what they are for
+    ([], "https://lambda.eu-west-1.amazonaws.com/x", ["no [[host]] matches 'lambda.eu-west-1.amazonaws.com', and the built-in rule '*.amazonaws.com'"]),
+    ([], "https://acc.r2.cloudflarestorage.com/b/o", ["no [[host]] matches 'acc.r2.cloudflarestorage.com', and the built-in rule '*.r2.cloudflarestorage.com' is not for"]),
     # literal forms
     ([], "grpcs://a.test", ["'a.test' in this form is answered by a [[host]] for exactly that, never by a wildcard"]),
     ([BasicHost("*.test")], "grpcs://a.test/x", ["'a.test' in this form is answered by a [[host]] for exactly that, never by a wildcard such as '*.test'"]),
