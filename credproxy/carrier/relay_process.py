@@ -61,6 +61,10 @@ _GREETED = 0.25
 """Seconds at least for a server of TLS 1.3 to say what it thinks of a certificate; half as long again as its handshake took if
 that is more."""
 
+_FULL = Failure(
+    Code.OVERLOADED, "too many connections are made on which a client certificate is shown", "ask again later", 1.0
+)
+
 
 def run_relay(descriptor: int, parent: int) -> None:
     """Run the process, until the daemon ends it.
@@ -82,7 +86,7 @@ def run_relay(descriptor: int, parent: int) -> None:
         runner.run(RelayProcess(socket.socket(fileno=descriptor), confined=str(confined), memory=memory).lived())
 
 
-class _Made(NamedTuple):
+class DialledTls(NamedTuple):
     """A connection after its handshake, and what its server has sent already."""
 
     tls: ssl.SSLSocket
@@ -97,18 +101,26 @@ class RelayProcess:
         confined: what this process gave up.
         memory: bytes that it uses.
         idle: seconds, see IDLE.
+        dial: makes a connection, and blocks. Raises Failed.
     """
 
     def __init__(
-        self, sock: socket.socket, *, confined: str = "", memory: Callable[[], int] = lambda: 0, idle: float = IDLE
+        self,
+        sock: socket.socket,
+        *,
+        confined: str = "",
+        memory: Callable[[], int] = lambda: 0,
+        idle: float = IDLE,
+        dial: Callable[[Begin, "IdentityTrust"], DialledTls] | None = None,
     ) -> None:
         self._sock = sock
         self._confined = confined
         self._memory = memory
         self._idle = idle
+        self._dial = dial or dialled
         self._over = asyncio.Event()
         self._read = msgspec.msgpack.Decoder(ToRelay).decode
-        self._identities: dict[int, _IdentityTrust] = {}
+        self._identities: dict[int, IdentityTrust] = {}
         self._relays: dict[int, TlsRelay] = {}
         self._threads = ThreadPoolExecutor(DIALLING, thread_name_prefix="relay-dialler")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,12 +147,12 @@ class RelayProcess:
         message: ToRelay = self._read(frame)
         match message:
             case TakeIdentity(number):
-                self._identities[number] = _IdentityTrust(message)
+                self._identities[number] = IdentityTrust(message)
             case DropIdentity(number):
                 self._identities.pop(number, None)
             case Begin():
                 # Taken now: it may be dropped while others are dialled.
-                connect = partial(_connected, message, self._identities[message.identity])
+                connect = partial(self._dial, message, self._identities[message.identity])
                 task = asyncio.ensure_future(
                     self._begun(message.number, socket.socket(fileno=descriptor), connect=connect)
                 )
@@ -149,18 +161,25 @@ class RelayProcess:
             case AreYouThere():
                 self._say(HereIAm(self._memory()))
 
-    async def _begun(self, number: int, pair: socket.socket, *, connect: "Callable[[], _Made]") -> None:
+    async def _begun(self, number: int, pair: socket.socket, *, connect: Callable[[], DialledTls]) -> None:
         try:
             made = await asyncio.get_running_loop().run_in_executor(self._threads, connect)
+            try:
+                self._relays[number] = TlsRelay(made.tls, pair, early=made.early, ended=lambda: self._ended(number))
+            except BaseException:
+                made.tls.close()
+                raise
         except Failed as error:
             pair.close()
             self._say(Over(number, error.failure))
-            return
+        except (MemoryError, RuntimeError):  # Python raises the second one if a thread cannot be started
+            pair.close()
+            self._say(Over(number, _FULL))
         except BaseException:
             pair.close()
             raise
-        self._relays[number] = TlsRelay(made.tls, pair, early=made.early, ended=lambda: self._ended(number))
-        self._say(RelayBegun(number))
+        else:
+            self._say(RelayBegun(number))
 
     def _ended(self, number: int) -> None:
         self._relays.pop(number, None)
@@ -175,7 +194,7 @@ class RelayProcess:
                     relay.close()
 
 
-class _IdentityTrust:
+class IdentityTrust:
     """The context of an identity, made with the first connection. Source: adapters.tls_trust.Trust."""
 
     changes = False
@@ -203,7 +222,7 @@ class _IdentityTrust:
             return self._made
 
 
-def _connected(message: Begin, identity: _IdentityTrust) -> _Made:
+def dialled(message: Begin, identity: IdentityTrust) -> DialledTls:
     """Dial, and shake hands; blocks. Raises Failed."""
     told = reach(message.way)
     request = Request("GET", f"{told.origin}/", dial=told.dial, subject=message.subject)
@@ -226,15 +245,11 @@ def _connected(message: Begin, identity: _IdentityTrust) -> _Made:
             raise failed(Code.INTERNAL, "a certificate is shown over TLS alone")
         try:
             took = time.monotonic() - begun  # noqa: TID251  see above
-            return _Made(made, greeted(made, max(_GREETED, 1.5 * took)))
+            return DialledTls(made, greeted(made, max(_GREETED, 1.5 * took)))
         except BaseException:
             made.close()
             raise
     except RefusedError as error:
         raise explain(error, call, refused=error.addresses) from None
-    except MemoryError:
-        raise Failed(
-            Failure(Code.OVERLOADED, "too many connections are made with client certificates", "ask again later", 1.0)
-        ) from None
     except (OSError, ValueError) as error:
         raise explain(error, call) from None

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.tls_trust import identity
-from credproxy.carrier.relay_process import RelayProcess
+from credproxy.carrier.relay_process import DialledTls, IdentityTrust, RelayProcess
 from credproxy.core.ask.carrier_messages import way
-from credproxy.core.ask.http import Reach
+from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Origin
 from credproxy.core.ask.relay_messages import (
     RELAYED,
@@ -28,11 +29,15 @@ from credproxy.core.ask.relay_messages import (
     TakeIdentity,
     ToRelay,
 )
+from credproxy.core.errors import Code
 from tests.adapters.test_client_certificates import Server, dial, home
 from tests.fakes import settle
 
 
 __all__ = ["home"]  # a fixture
+
+
+Dials = Callable[[Begin, IdentityTrust], DialledTls]
 
 
 class Daemon:
@@ -60,12 +65,12 @@ class Daemon:
 
 
 @contextlib.asynccontextmanager
-async def process(*, idle: float = 60.0) -> AsyncIterator[Daemon]:
+async def process(*, idle: float = 60.0, dial: Dials | None = None) -> AsyncIterator[Daemon]:
     """One in this process."""
     ours, theirs = socket.socketpair()
     daemon = Daemon(ours)
     async with asyncio.TaskGroup() as group:
-        group.create_task(RelayProcess(theirs, confined="in a test", memory=lambda: 7, idle=idle).lived())
+        group.create_task(RelayProcess(theirs, confined="in a test", memory=lambda: 7, idle=idle, dial=dial).lived())
         yield daemon
         daemon.channel.close()
 
@@ -107,6 +112,25 @@ async def test_when_the_daemon_is_gone_nothing_is_moved_any_more(home: Path) -> 
             carrier = await begin(daemon, server, home)
         with carrier:
             assert await asyncio.to_thread(carrier.recv, 1) == b""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["memory", "threads"])
+async def test_where_memory_runs_out_the_next_question_may_have_more(error: Exception) -> None:
+    """The daemon does not wait for what will not come."""
+
+    def dial(message: Begin, identity: IdentityTrust) -> DialledTls:
+        del message, identity
+        raise error
+
+    async with process(dial=dial) as daemon:
+        daemon.say(TakeIdentity(1, b"", b"", b"", ("", "")))
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            daemon.say(Begin(5, 1, way(Reach(Origin("https://reg.test"), Dial())), (), "registry 'reg.test'"), theirs)
+            over = await daemon.until(Over)
+        assert isinstance(over, Over)
+        assert over.failure is not None
+        assert (over.number, over.failure.code, over.failure.retry_after) == (5, Code.OVERLOADED, 1.0)
 
 
 async def test_it_says_that_it_lives_and_what_it_uses() -> None:

@@ -213,6 +213,32 @@ async def test_the_guard_judges_where_it_goes(home: Path) -> None:
         assert proxied.message == "proxy '127.0.0.1:1' cannot be reached: connection refused"
 
 
+async def test_it_goes_through_the_proxy_of_the_rule(server: Server, home: Path) -> None:
+    """The certificate is shown to the host behind it."""
+    asked: list[bytes] = []
+
+    async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while piece := await source.read(65536):
+            sink.write(piece)
+        sink.close()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        there = await asyncio.open_connection("127.0.0.1", int(asked[0].split()[1].rpartition(b":")[2]))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with contextlib.suppress(OSError):
+            await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
+
+    async with world(real=True) as w, await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        policy = replace(dial(home), proxy=f"http://u:canary@127.0.0.1:{port}")
+        assert await answered(await w.connect(policy, server.url.rstrip("/"))) == ANSWER
+    (who,) = server.seen
+    assert "me" in who
+    assert asked[0].startswith(b"CONNECT ")
+    assert b"Proxy-Authorization: Basic" in asked[0]
+
+
 async def test_a_carrier_has_its_share_and_another_one_has_another() -> None:
     """A place is free again when the relay has ended."""
     async with world() as w:
