@@ -501,6 +501,10 @@ class Guesses(Protocol):
         """Whether ``read`` may give None for this one, and nothing be wrong with that."""
         ...
 
+    def unasked(self, identity: Identity, target: Target) -> str:
+        """Say who has to be asked before it is known whether there is a login; "" if it is known. For people."""
+        ...
+
 
 @runtime_checkable
 class Narrows(Protocol):
@@ -586,6 +590,7 @@ class Plan:
         identity: of the stored login that it begins with; None if it begins with none.
         trouble: for ``explain``: why it goes without a login that may exist (``Fallible.trouble``); None if nothing
             is broken, or if it has a login.
+        guess: for ``explain``: who has to be asked before it is known whether there is a credential; "" if it is known.
         basis: obtains what the answers to many questions are made from, once for all of them: the key that signs for each
             object of a bucket. Its grant has no headers, and is neither handed out nor kept. None if ``run`` shares nothing.
         make: gives what ``run`` would, without waiting for anything; None until the basis is there. Raises Failed as ``run``.
@@ -602,6 +607,7 @@ class Plan:
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)
     identity: Identity | None = field(default=None, compare=False)
     trouble: Failure | None = field(default=None, compare=False)
+    guess: str = field(default="", compare=False)
     basis: "Plan | None" = field(default=None, compare=False, repr=False)
     make: Callable[[], Grant | None] | None = field(default=None, compare=False, repr=False)
 

@@ -109,13 +109,17 @@ class Inspector:
             error = failure is not None or broken is not None
         else:
             error = False
+        answer = "error" if error else "{}" if empty else "credential"
+        reasons = (entry.note,) if empty and entry is not None else ()
+        if entry is None and not error and plan.guess:
+            answer, reasons = "unknown", (plan.guess,)
         return Explanation(
             target=uri,
             form=form,
             generation=era.number,
             rule=found.rule,
-            answer="error" if error else "{}" if empty else "credential",
-            reasons=(entry.note,) if empty and entry is not None else (),
+            answer=answer,
+            reasons=reasons,
             subject=plan.subject,
             upstream=plan.upstream,
             detail=dict(plan.detail),

@@ -92,7 +92,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
         rule: the ``match`` of the host rule; "" if none matched.
         answer: ``{}`` if the URI gets no credential, with a ``problem`` if a file or a store that may have one
             cannot be read; ``error`` with a ``problem``; else ``credential``, with a ``problem`` where it is exchanged
-            anonymously for such a reason.
+            anonymously for such a reason; or ``unknown`` where only a program can tell, which ``reasons`` names.
         reasons: why there is no credential, a sentence each.
         certificate: path of the client certificate that its rule has the host shown; "" for none of a rule.
         entry: what is cached for its key; ``flight``: what is under way; ``failure``: what is remembered;

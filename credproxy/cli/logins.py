@@ -14,7 +14,7 @@ from credproxy.core.config.settings import LOGIN, Settings
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.formats.docker_config import Index, parse_index
 from credproxy.core.formats.docker_programs import broken_helper, install_program, is_program, listed, unusable_program
-from credproxy.core.formats.git_credential import may_have_helper
+from credproxy.core.formats.git_credential import GitHelpers, named_helpers
 from credproxy.core.formats.login_file import parse_logins
 from credproxy.core.formats.netrc import parse_netrc
 from credproxy.core.kinds.sources.git import own_git_config_files
@@ -147,7 +147,7 @@ def hosts(settings: Settings, docker: Mapping[str, Index], *, listed: Iterable[s
     found |= {
         rule.match.partition("/")[0]
         for rule in builtin
-        if shared_name(rule.host) in ours or any(_is_there(use) for _, use in rule.uses())
+        if shared_name(rule.host) in ours or any(_is_there(use, rule.host) for _, use in rule.uses())
     }
     return found - {"docker.io"} | {"index.docker.io", HUB_API} if "docker.io" in found else found
 
@@ -164,7 +164,8 @@ def logged_in(settings: Settings) -> frozenset[str]:
         return frozenset()
 
 
-def _is_there(use: Use) -> bool:
+def _is_there(use: Use, host: str) -> bool:
+    """Whether something exists from which a rule for a host may have a login."""
     match use:
         case Variable(name):
             return bool(os.environ.get(name))
@@ -174,7 +175,9 @@ def _is_there(use: Use) -> bool:
         case Library():
             return False
         case GitHelper():
-            return any(may_have_helper(_read(path, []) or b"") for path in own_git_config_files(os.environ))
+            files = own_git_config_files(os.environ)
+            named = [GitHelpers(named_helpers(_read(path, []) or b"")) for path in files]
+            return any(helpers.serve(shared_name(host)) for helpers in named)
         case _:
             return Path(use.path).exists()
 

@@ -57,7 +57,7 @@ class _NoPrograms:
 
     async def find(self, command: Command) -> None:
         """Check whether the daemon could start a program. Raises Failed(helper_not_runnable)."""
-        find_program(command, self._path)
+        await asyncio.to_thread(find_program, command, self._path)
 
 
 def explain_here(uri: str, settings: Settings) -> dict[str, object]:

@@ -66,6 +66,7 @@ class Dressed:
             run=run,
             narrow=narrow is not None,
             identity=identity,
+            guess="" if self._guesses is None else self._guesses.unasked(identity, target),
             detail={
                 "provider": self._tag,
                 **self._rule.about(width),

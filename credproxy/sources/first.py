@@ -75,6 +75,12 @@ class First:
         source = self._sources[index]
         return isinstance(source, Guesses) and source.guessed(own)
 
+    def unasked(self, identity: Identity, target: Target) -> str:
+        """Likewise."""
+        index, own, _ = _of(identity)
+        source = self._sources[index]
+        return source.unasked(own, target) if isinstance(source, Guesses) else ""
+
     @contextlib.asynccontextmanager
     async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
         """Take exclusive hold of a login; each source of such a list can be written. Raises as the source does."""

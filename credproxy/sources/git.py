@@ -17,7 +17,7 @@ from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.formats.git_credential import (
     GitHelpers,
     credential_request,
-    may_have_helper,
+    named_helpers,
     parse_git_answer,
     parse_git_config,
     repository_path,
@@ -48,7 +48,7 @@ _GIT = ("git", "-C", "/", "-c", "core.askPass=", "-c", "credential.interactive=f
 """In no repository: the configuration of one may name a program, and it would be run."""
 
 _UNKNOWN = GitHelpers(frozenset({""}), by_path=True)
-"""Before git was asked: there may be any, and what they say may depend on anything."""
+"""Where git cannot say what its configuration has: there may be any, and what they say may depend on anything."""
 
 log = structlog.get_logger("credproxy.sources")
 
@@ -95,7 +95,7 @@ class Git:
         self._key = key
         self._optional = optional
         self._files = [
-            Watched(path, False, parse=may_have_helper, name="git", files=files, clock=clock)
+            Watched(path, frozenset[str](), parse=named_helpers, name="git", files=files, clock=clock)
             for path in git_config_files(environ)
         ]
         self._asking = asyncio.Lock()
@@ -160,6 +160,16 @@ class Git:
         del identity
         return True
 
+    def unasked(self, identity: Identity, target: Target) -> str:
+        """That the helpers were not asked; "" once they were."""
+        del identity
+        place = self._place(target)
+        answer = self._answers.get(place)
+        known = answer is not None and answer.known is not None
+        return (
+            "" if known else f"git's credential helpers have to be asked whether they have a login for {str(place)!r}"
+        )
+
     def forget(self) -> None:
         """The next question looks at the files, and asks git."""
         self._helpers = None
@@ -174,9 +184,11 @@ class Git:
 
     @property
     def _known(self) -> GitHelpers:
-        """What git said of its helpers; until it has, that they may depend on anything."""
+        """What git said of its helpers; until it has, what its files show, and that it may depend on the path."""
         known = self._helpers if self._helpers_of == self._stamp else None
-        return _UNKNOWN if known is None else known
+        if known is None:
+            return GitHelpers(frozenset().union(*(file.content for file in self._files)), by_path=True)
+        return known
 
     def _served(self, target: Target) -> bool:
         """Whether a helper may know the host."""

@@ -105,3 +105,19 @@ def test_the_client_certificate_of_a_rule_is_told(home: Path) -> None:
     configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "oci"\nclient_cert = "/c.pem"\n')
     assert told(URI)["certificate"] == "/c.pem"
     assert "certificate" not in told("https://other.test/v2/a/manifests/x")
+
+
+def test_what_only_git_can_tell_is_not_promised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a helper of git's may know a login, it is not asked here; one for another host is none."""
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("GITHUB_TOKEN", "GH_TOKEN", "GIT_CONFIG_GLOBAL"):
+        monkeypatch.delenv(name, raising=False)
+    uri, file = "https://github.com/o/r/archive/x.tar.gz", home / "h" / ".gitconfig"
+    for section, answer, said in (
+        ('credential "https://github.com"', "unknown", "git's credential helpers have to be asked"),
+        ('credential "https://source.corp.test"', "{}", "git has no credential helper for 'github.com'"),
+    ):
+        file.write_text(f"[{section}]\n\thelper = store\n")
+        found = told(uri)
+        assert found["answer"] == answer, found.get("problem")
+        assert said in str(found["reasons"])

@@ -58,7 +58,12 @@ class World:
     """A home with git's configuration, and git."""
 
     def __init__(
-        self, git: FakeGit, *, config: str = "[credential]\n", user: str | None = None, optional: bool = False
+        self,
+        git: FakeGit,
+        *,
+        config: str = "[credential]\n helper = store\n",
+        user: str | None = None,
+        optional: bool = False,
     ) -> None:
         self.clock, self.files, self.processes = FakeClock(), FakeFiles(), FakeProcesses({"git": git})
         if config:
@@ -91,6 +96,15 @@ async def test_without_a_helper_git_is_not_started() -> None:
         assert await world.token() is None
         assert world.processes.runs == []
         assert world.git.looked(parse_uri(URL)) == ("git has no credential helper for 'git.test'",)
+
+
+async def test_a_helper_for_another_host_promises_nothing() -> None:
+    """The file shows whom it is for, before git is asked anything."""
+    world = World(FakeGit({}), config='[credential "https://source.corp.test"]\n helper = store\n')
+    assert await world.token() is None
+    assert world.processes.runs == []
+    assert world.git.looked(parse_uri(URL)) == ("git has no credential helper for 'git.test'",)
+    assert await world.git.locate(parse_uri("https://source.corp.test/x"), None) is not None
 
 
 async def test_an_included_file_without_a_helper_costs_one_run() -> None:
@@ -289,7 +303,7 @@ async def test_explain_starts_no_helper() -> None:
 def machine(git: FakeGit) -> Machine:
     """A daemon's world, in which git has a helper."""
     files = FakeFiles()
-    files.put(FILE, "[credential]\n")
+    files.put(FILE, "[credential]\n helper = store\n")
     return Machine(
         environ=HOME,
         uid=1000,
@@ -321,6 +335,7 @@ async def test_github_without_a_rule_gets_nothing_where_git_has_none_and_that_is
     )
     plan = (await table.plan(asked)).plan
     assert plan is not None
+    assert plan.guess == "git's credential helpers have to be asked whether they have a login for 'github.com/o/r'"
     grant = await plan.run(FixedTerms())
     assert (grant.headers, grant.note) == ((), "there is no token")
     assert (await table.plan(asked)).plan is None
@@ -351,7 +366,7 @@ async def test_a_rule_for_which_git_has_no_login_is_told_what_makes_one() -> Non
 
 def into_git(ground: Ground, secret: str) -> None:
     """For the checks of tests/contract.py."""
-    ground.files.put(FILE, "[credential]\n")
+    ground.files.put(FILE, "[credential]\n helper = store\n")
     ground.processes.programs["git"] = FakeGit({"reg.test": secret})
 
 

@@ -14,7 +14,9 @@ from credproxy.core.ask.github_urls import github_name
 from credproxy.core.ask.target import Form, Target
 
 
-_SECTION: Final = re.compile(rb"^[ \t]*\[[ \t]*(credential|include|includeif)\b", re.IGNORECASE | re.MULTILINE)
+_SECTION: Final = re.compile(rb"^[ \t]*\[[ \t]*([a-z0-9.-]+)([^\]\n]*)\]?", re.IGNORECASE | re.MULTILINE)
+_NAMED: Final = re.compile(rb"\s*\"([^\"\\]*)\"\s*")
+_HELPER: Final = re.compile(rb"^[ \t]*helper\b", re.IGNORECASE | re.MULTILINE)
 _PROJECT: Final = re.compile(r"/api/v4/projects/([^/]*[^/0-9][^/]*)(?:/|$)")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._~/-]+")
 """A path that can be a line of a request: anything else would have to be one that git reads as we do."""
@@ -22,9 +24,24 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._~/-]+")
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 
 
-def may_have_helper(content: bytes) -> bool:
-    """Whether a file of git's configuration may name a credential helper: git need not be asked where none does."""
-    return _SECTION.search(content) is not None
+def named_helpers(content: bytes) -> frozenset[str]:
+    """Hosts for which a file of git's configuration may name a helper, as ``GitHelpers.hosts``: git is not asked for others.
+
+    A file that includes others may name one for every host.
+    """
+    found = set[str]()
+    sections = [*_SECTION.finditer(content)]
+    ends = [*(section.start() for section in sections), len(content)][1:]
+    for section, end in zip(sections, ends, strict=True):
+        name = section[1].lower()
+        if name in {b"include", b"includeif"}:
+            found.add("")
+        elif name == b"credential" and _HELPER.search(content[section.end() : end]):
+            url = _NAMED.fullmatch(section[2])
+            found.add("" if url is None else _parts(url[1].decode("utf-8", "replace"))[0])
+        elif name.startswith(b"credential."):  # git's old form of a section with a name
+            found.add("")
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class GitHelpers:
 
     def serve(self, host: str) -> bool:
         """Whether there may be one for a host, without its port."""
-        return "" in self.hosts or host in self.hosts or any("*" in name for name in self.hosts)
+        return any(not name or _is_host(name, host) for name in self.hosts)
 
 
 def parse_git_config(output: bytes) -> GitHelpers:
@@ -68,10 +85,16 @@ def _settings(output: bytes) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
+def _is_host(pattern: str, host: str) -> bool:
+    """Whether a host is one of a pattern: a ``*`` stands for one label. Source: git-config(1), "http.<url>.*"."""
+    wanted, labels = pattern.split("."), host.lower().split(".")
+    return len(wanted) == len(labels) and all(one in {"*", other} for one, other in zip(wanted, labels, strict=True))
+
+
 def _parts(url: str) -> tuple[str, str]:
     """The host and the path of a section's name; one that cannot be read, or has only a path, is for every host."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if "://" in url or not url else f"//{url}")  # git takes a host without a scheme as well
         return parts.hostname or "", parts.path.strip("/")
     except ValueError:
         return "", ""

@@ -6,7 +6,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.formats.git_credential import (
     GitAnswer,
     credential_request,
-    may_have_helper,
+    named_helpers,
     parse_git_answer,
     parse_git_config,
     repository_path,
@@ -14,22 +14,31 @@ from credproxy.core.formats.git_credential import (
 from credproxy.core.kinds.sources.git import git_config_files
 
 
+_TWO = {"source.corp.test", "*.b.test"}
+
+
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        ("[credential]\n helper = store\n", True),
-        ('  [ Credential "https://github.com" ]\n', True),
-        ('[user]\n name = x\n[includeIf "gitdir:~/w/"]\n path = w\n', True),
-        ("[include]\n path = other\n", True),
-        ("", False),
-        ("[user]\n name = credential\n", False),
-        ("[credentials]\n", False),
-        ("# [credential]\n", False),
+        ("[credential]\n helper = store\n", {""}),
+        ("[credential] helper = store\n", {""}),
+        ('  [ Credential "https://github.com" ]\n\tHelper = !gh\n', {"github.com"}),
+        ('[credential "https://source.corp.test"]\nhelper=x\n[credential "https://*.b.test"]\nhelper=y', _TWO),
+        ('[credential "github.com"]\nhelper = x\n', {"github.com"}),
+        ('[credential "https://a\\"b"]\nhelper = x\n', {""}),
+        ("[credential.https://github.com]\nhelper = x\n", {""}),
+        ('[user]\n name = x\n[includeIf "gitdir:~/w/"]\n path = w\n', {""}),
+        ("[include]\n path = other\n", {""}),
+        ("", set()),
+        ("[credential]\n useHttpPath = true\n[alias]\n helper = x\n", set()),
+        ("[user]\n name = credential\n", set()),
+        ("[credentials]\n helper = x\n", set()),
+        ("# [credential]\n helper = x\n", set()),
     ],
 )
-def test_a_file_that_names_no_helper_is_seen_without_git(content: str, *, wanted: bool) -> None:
-    """Most machines have none, and then git is not started."""
-    assert may_have_helper(content.encode()) is wanted
+def test_for_which_hosts_a_file_names_helpers_is_seen_without_git(content: str, wanted: set[str]) -> None:
+    """Most machines have none, or one for another host, and then git is not started, and nothing promised."""
+    assert named_helpers(content.encode()) == wanted
 
 
 @pytest.mark.parametrize(
@@ -41,7 +50,9 @@ def test_a_file_that_names_no_helper_is_seen_without_git(content: str, *, wanted
         (("credential.https://github.com.helper\n!gh",), True, False, False, False),
         (("credential.https://github.com:8443.helper\n!gh",), True, False, False, False),
         (("credential.https://github.com/acme.username\nme", "credential.helper\nx"), True, True, True, False),
-        (("credential.https://*.corp.test.helper\nx",), True, True, False, False),
+        (("credential.https://*.com.helper\nx",), True, False, False, False),
+        (("credential.https://*.github.com.helper\nx",), False, False, False, False),
+        (("credential.other.test.helper\nx",), False, True, False, False),
         (("credential.https://[broken.helper\nx",), True, True, False, False),
         (("credential.helper\n", "credential.interactive\nfalse"), False, False, False, False),
         (("credential.helper",), False, False, False, False),
