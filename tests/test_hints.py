@@ -166,7 +166,6 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "allow it {}",
     ),
     "a person types it, and so do tests/cli/test_login.py and tests/real/test_login.py": (
-        "credproxy login ghcr.io -u me",
         "type it again",
         "pipe it in, with --password-stdin",
         "name the user: -u NAME",

@@ -260,7 +260,11 @@ def _holds_text(path: str, found: os.stat_result) -> bool:
     if stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev:
         return False
     if stat.S_ISDIR(found.st_mode):  # docker makes a directory if a container mounts a file that does not exist
-        raise _unreadable(path, "is a directory", f"move it away: mv {quote(path)} {quote(path)}.directory")
+        raise _unreadable(
+            path,
+            "is a directory",
+            f"a file is wanted there; if docker made it because there was none: rmdir {quote(path)}",
+        )
     if not stat.S_ISREG(found.st_mode):
         raise _irregular(path)
     return True

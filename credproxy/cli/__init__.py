@@ -14,6 +14,7 @@ from credproxy import __version__
 from credproxy.cli.command_error import CommandError
 from credproxy.core.errors import Failed
 from credproxy.core.paths import settle
+from credproxy.core.redact import mask_text
 
 
 _COMMANDS = {
@@ -67,6 +68,9 @@ class _Commands(click.Group):
             result: object = super().invoke(ctx)
         except Failed as error:
             raise CommandError(error.failure.message, error.failure.hint) from None
+        except click.UsageError as error:
+            # It may quote an argument that was one too many.
+            raise click.UsageError(mask_text(error.format_message()), error.ctx) from None
         return result
 
 

@@ -7,17 +7,22 @@ from typing import NoReturn
 
 import click
 
+from credproxy.core.redact import mask_text
+
 
 NO_CREDENTIAL = 3
 """The exit status of ``get --require`` without a credential."""
 
 
 class CommandError(click.ClickException):
-    """A message and the next step. Exit status 1; click's own usage errors have 2."""
+    """A message and the next step. Exit status 1; click's own usage errors have 2.
+
+    Either may quote what somebody typed: a password in a URL is masked.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(mask_text(message))
+        self.hint = mask_text(hint)
 
     def show(self, file: object = None) -> None:
         """Print both lines."""

@@ -1,6 +1,7 @@
 """``credproxy login`` and ``logout``: a login is tried with one real request, then stored in one step, or not at all."""
 
 import os
+import re
 import signal
 import textwrap
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ from credproxy.core.paths import login_file
 
 if TYPE_CHECKING:
     from credproxy.adapters.writable_keyring import WritableKeyring
+
+
+_USER_INFO = re.compile(r"\A((?:[A-Za-z]+://)?)[^/]*@")
 
 
 class _LoginCommand(click.Command):
@@ -88,7 +92,7 @@ def login(
     (oauth2) is asked in a browser, on this machine or on
     another one.
     """
-    settings, key, target, rule = _about(host)
+    settings, key, target, rule = _about(host, "credproxy login {} -u me")
     wish = LoginWish(settings, key, target, rule, username, password_stdin, check_url, no_check, flow)
     if not rule.login_example or not rule.login_key:
         hint = rule.setup(target) or f"credproxy explain https://{target.authority}/"
@@ -105,7 +109,7 @@ def logout(keyring: "WritableKeyring | None", host: str) -> None:
     A refresh token is revoked at its identity provider first,
     if that offers it; what fails there is a warning.
     """
-    settings, key, target, rule = _about(host)
+    settings, key, target, rule = _about(host, "credproxy logout {}")
     revoked, trouble = _revoked(settings, rule, target)
     if revoked:
         say(f"revoked at {revoked}")
@@ -115,11 +119,13 @@ def logout(keyring: "WritableKeyring | None", host: str) -> None:
     forget(target.authority)
 
 
-def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
+def _about(host: str, command: str) -> tuple[Settings, str, Target, HostRule]:
     """The configuration, the login's key and target, and the rule: a host without one counts as a registry."""
     key = login_key(host)
     if key is None:
-        raise LoginError(f"{host!r} names no host", "credproxy login ghcr.io -u me")
+        bare = login_key(_USER_INFO.sub(r"\1", host))
+        said = "names no host" if bare is None else "has a user name in it"
+        raise LoginError(f"{host!r} {said}", command.format(bare or "ghcr.io"))
     scheme, _, rest = host.rpartition("://")
     name = key if key.partition("/")[0] == "docker.io" else rest
     try:

@@ -64,7 +64,13 @@ def find(path: str, run: RunCommand) -> ListeningProcess | None:
         raise CommandError(f"the daemon at {path} cannot be asked: {error.strerror}", its_log()) from None
     finally:
         connection.close()
-    return ListeningProcess(pid, waiting=_name(pid) == "systemd")
+    name = _read_of(pid, "comm").strip()
+    if name != "systemd" and not _is_daemon(pid):
+        raise CommandError(
+            f"what listens at {path} is not credproxy but {name or 'another program'!r} (pid {pid})",
+            "end it yourself, or set CREDPROXY_SOCKET to another path",
+        )
+    return ListeningProcess(pid, waiting=name == "systemd")
 
 
 def _managed(path: str, run: RunCommand) -> ListeningProcess | None:
@@ -201,9 +207,20 @@ def _listener(sock: socket.socket) -> int:
     return int(_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0])
 
 
-def _name(pid: int) -> str:
+def _is_daemon(pid: int) -> bool:
+    """Whether a process is a daemon of ours: by how it was started, because one that hangs answers nothing."""
+    words = _read_of(pid, "cmdline").split("\0")
+    if "serve" in words and any(Path(word).name == "credproxy" for word in words):
+        return True
     try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        return ask("GET", "/v1/status").get("pid") == pid
+    except CommandError:
+        return False
+
+
+def _read_of(pid: int, file: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

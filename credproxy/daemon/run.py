@@ -80,7 +80,7 @@ def _run(options: ServeOptions, logs: Logs) -> tuple[int, list[Kept]]:
     try:
         sockets = _prepare(options)
     except AlreadyRunning as running:
-        log.info("already running", socket=str(running))
+        log.info("already running", socket=str(running), hint="credproxy status tells of the one that listens")
         return 0, []
     except Unfit as error:
         _complain(error)

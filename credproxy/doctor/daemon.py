@@ -166,7 +166,8 @@ def _place(door: SocketState, me: int) -> Iterator[Finding]:
             f"chmod 600 {quote(found.path)}",
         )
     elif found.there and not found.is_socket:
-        yield topic.error(f"{found.path!r} is not a socket", f"mv {quote(found.path)} {quote(found.path + '.old')}")
+        variable = "CREDPROXY_SOCKET" if door.name == "helper" else "CREDPROXY_ACTIONS_SOCKET"
+        yield topic.error(f"{found.path!r} is not a socket", f"set {variable} to another path")
 
 
 def _answer(door: SocketState, facts: Facts) -> Iterator[Finding]:

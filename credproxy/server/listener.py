@@ -26,8 +26,18 @@ _PATH_LIMIT = 103
 """Bytes of ``sun_path`` that every system takes: macOS has 104 with the terminating zero (CL-36)."""
 
 
+_NOTE = 1024
+"""Bytes that a daemon's note in its lock never has."""
+
+_BESIDE = (".lock", ".new")
+"""Suffixes of the files that are made beside a socket."""
+
+
 class AlreadyRunning(Exception):  # noqa: N818  it is a state of affairs, not an error: the second one leaves with 0
     """Another daemon holds this socket."""
+
+
+_KINDS = ((stat.S_ISREG, "a file"), (stat.S_ISDIR, "a directory"), (stat.S_ISLNK, "a symbolic link"))
 
 
 class Standing(enum.Enum):
@@ -116,12 +126,12 @@ class Bound(Listener):
         """
         _private_directory(self.path.parent, "CREDPROXY_SOCKET")
         if not _same_file(self.lock, lock_path(self.path)):
-            fresh = _lock(self.path)
+            fresh = _lock(self.path, "CREDPROXY_SOCKET")
             sign(fresh)
             os.close(self.lock)
             self.lock = fresh
         beside = self.path.with_suffix(".new")
-        beside.unlink(missing_ok=True)
+        _remove_socket(beside, "CREDPROXY_SOCKET")
         self.sock = _listen(str(beside), backlog)
         # A caller that connects finds the old file or the new one, never none.
         beside.rename(self.path)
@@ -137,7 +147,8 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
 
     Raises:
         AlreadyRunning: another daemon listens there.
-        Failed(config_invalid): the path is too long, or its directory is not private to this user (T4).
+        Failed(config_invalid): the path is too long, its name is that of the lock, something other than a socket is
+            there, or its directory is not private to this user (T4).
     """
     place = Path(path)
     if len(os.fsencode(path)) > _PATH_LIMIT:
@@ -146,10 +157,14 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
             f"the socket path {path!r} is longer than {_PATH_LIMIT} bytes",
             hint=f"set {variable} to a shorter path",
         )
+    if place.suffix in _BESIDE:
+        message = f"the socket path {path!r} ends in {place.suffix}, as a file beside it does"
+        raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to a path that ends in .sock")
     _private_directory(place.parent, variable)
-    lock = _lock_or_take_back(place)
+    _judge(place, variable)
+    lock = _lock_or_take_back(place, variable)
     try:
-        _remove_stale(place)
+        _remove_stale(place, variable)
         sign(lock)
         return Bound(place, _listen(path, backlog), lock)
     except BaseException:
@@ -176,10 +191,13 @@ def lock_path(place: Path) -> Path:
     return place.with_suffix(".lock")
 
 
-def _lock(place: Path) -> int:
+def _lock(place: Path, variable: str) -> int:
     lock = os.open(lock_path(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_size > _NOTE:
+            message = f"{str(lock_path(place))!r} would be the lock, and is somebody's file"
+            raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to a path in a directory of its own")  # noqa: TRY301  the lock is closed below
     except BaseException as error:
         os.close(lock)
         if isinstance(error, BlockingIOError):
@@ -188,21 +206,21 @@ def _lock(place: Path) -> int:
     return lock
 
 
-def _lock_or_take_back(place: Path) -> int:
+def _lock_or_take_back(place: Path, variable: str) -> int:
     """Take the lock, even from a daemon in a sandbox below: the user's daemon is the one outside.
 
     The other notices within a minute that another daemon listens, and gives way.
     """
     path = lock_path(place)
     try:
-        return _lock(place)
+        return _lock(place, variable)
     except AlreadyRunning:
         held = path.stat()
         if sys.platform != "linux" or not _listens_below(place) or not os.path.samestat(held, path.stat()):
             raise
     path.unlink()
     _take_back(place)
-    return _lock(place)
+    return _lock(place, variable)
 
 
 def _take_back(place: Path) -> None:
@@ -227,7 +245,24 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _remove_stale(place: Path) -> None:
+def _judge(place: Path, variable: str) -> None:
+    """Refuse a path where something other than a socket is; it was named by mistake, and is somebody's."""
+    try:
+        mode = place.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+        message = f"{str(place)!r} is not a socket but {kind}, and stays as it is"
+        raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to another path")
+
+
+def _remove_socket(place: Path, variable: str) -> None:
+    _judge(place, variable)
+    place.unlink(missing_ok=True)
+
+
+def _remove_stale(place: Path, variable: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -235,7 +270,7 @@ def _remove_stale(place: Path) -> None:
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
-            place.unlink(missing_ok=True)
+            _remove_socket(place, variable)
             return
         except OSError:
             pass  # a full queue or a foreign socket: in use, and not ours to remove

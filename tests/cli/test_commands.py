@@ -144,7 +144,7 @@ def test_a_directory_in_the_place_of_a_file_is_reported_in_plain_words(home: Pat
     done = run(*args, str(place))
     assert (done.exit_code, done.stderr) == (
         1,
-        f"credproxy: the file '{place}' is a directory\nhint: move it away: mv '{place}' '{place}'.directory\n",
+        f"credproxy: the file '{place}' is a directory\nhint: a file is wanted there; if docker made it because there was none: rmdir '{place}'\n",
     )
 
 
@@ -187,3 +187,33 @@ def test_bazelrc_with_nothing_but_a_netrc_file_says_why_it_prints_no_line(home: 
     done = run("bazelrc")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("common --credential_helper=a.example=")
+
+
+@pytest.mark.parametrize("url", ["http://me:canary-pass@reg.test/x", "me:canary-pass@reg.test"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "login -u u",
+        "logout",
+        "get --no-daemon",
+        "get",
+        "explain",
+        "flush --host",
+        "actions allow",
+        "actions test",
+        "actions check",
+        "config check",
+        "bazelrc",
+        "status",
+        "reload",
+        "doctor",
+        "nothing",
+    ],
+)
+@pytest.mark.parametrize("more", [False, True], ids=["one", "too-many"])
+def test_a_password_in_what_was_typed_is_not_printed(home: Path, command: str, *, url: str, more: bool) -> None:
+    """Terminals are recorded, and their text is pasted into reports."""
+    del home
+    done = run(*command.split(), url, *([url, url] if more else []))
+    assert done.output
+    assert "canary-pass" not in done.output

@@ -195,6 +195,8 @@ def test_what_docker_would_ask_us_for_is_not_stored_with_docker(home: Path, conf
     [
         (("a b",), "", "'a b' names no host"),
         (("grpc://reg.test",), "", "names no host"),
+        (("http://me:canary-pass@reg.test/",), "", "'http://***@reg.test/' has a user name in it"),
+        (("me:canary-pass@reg.test",), "", "hint: credproxy login reg.test -u me"),
         (("reg.test",), "", "whose password is it?"),
         (
             ("reg.test", "-u", "u"),

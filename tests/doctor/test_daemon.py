@@ -117,7 +117,7 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             replace(FINE, helper=replace(door(), socket=place(SOCKET, stat.S_IFREG, 0o600))),
             "error",
             f"'{SOCKET}' is not a socket",
-            f"mv {SOCKET} {SOCKET}.old",
+            "set CREDPROXY_SOCKET to another path",
             id="no-socket",
         ),
         pytest.param(

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.halves import Halves, children, download, nurseries_of, until
 from tests.e2e.stage import CREDPROXY, Stage
 from tests.e2e.test_actions import rules
+from tests.hints import filled
 
 
 pytestmark = [
@@ -142,3 +143,26 @@ def test_uninstall_ends_a_daemon_that_the_helper_started(self_started: Stage) ->
     assert not is_alive(before)
     assert list((self_started.home / "run").iterdir()) == []
     assert "stop" not in self_started.credproxy("uninstall").stdout
+
+
+@pytest.mark.parametrize("command", ["stop", "restart"])
+def test_a_program_that_is_not_credproxy_is_left_alone(staged: Stage, command: str) -> None:
+    """It listens where a variable that names the wrong path leads."""
+    staged.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    code = "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\nprint('ready', flush=True)\n"
+    code += "while True:\n    s.accept()[0].close()\n"
+    with subprocess.Popen([sys.executable, "-c", code, staged.socket], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"ready\n"
+            done = staged.credproxy(command)
+            assert (done.returncode, other.poll()) == (1, None)
+            assert f"what listens at {staged.socket} is not credproxy but 'python" in done.stderr
+            assert f"(pid {other.pid})\n" in done.stderr
+            advice = done.stderr.splitlines()[-1].removeprefix("hint: ")
+            assert filled(advice, "end it yourself, or set CREDPROXY_SOCKET to another path") == ()
+        finally:
+            other.kill()
+    staged.environ["CREDPROXY_SOCKET"] = str(staged.home / "own" / "helper.sock")
+    staged.start()
+    assert staged.credproxy(command).returncode == 0

@@ -372,7 +372,7 @@ def test_a_word_for_nothing_is_replaced_where_it_is_stored(staged: Stage) -> Non
 
 
 def test_a_file_in_the_place_of_something_else_is_read(staged: Stage) -> None:
-    """A FIFO, which ``ls -l`` of the hint shows; then a directory, whose hint is the command that moves it away."""
+    """A FIFO, which ``ls -l`` of the hint shows; then a directory, whose hint is the command that removes it."""
     path = staged.home / ".netrc"
     os.mkfifo(path)
     staged.configure(NETRC)
@@ -383,9 +383,9 @@ def test_a_file_in_the_place_of_something_else_is_read(staged: Stage) -> None:
     path.unlink()
     path.mkdir()
     deadline = perf_counter() + PATIENCE
-    while not (advice := hint(staged)).startswith("move") and perf_counter() < deadline:
+    while not (advice := hint(staged)).startswith("a file") and perf_counter() < deadline:
         sleep(0.2)
-    filled(advice, "move it away: mv {} {}.directory")
+    filled(advice, "a file is wanted there; if docker made it because there was none: rmdir {}")
     assert shell(staged, advice.partition(": ")[2]).returncode == 0
     netrc(staged, f"machine reg.test login me password {PASSWORD}\n")
     assert answered(staged) == LOGIN
@@ -444,6 +444,29 @@ def test_a_directory_that_others_may_enter_is_closed_or_another_one_is_named(sta
         staged.environ[variable] = str(staged.home / "own" / "helper.sock")
     staged.start()
     assert staged.credproxy("status").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["mine.lock", "notes.sock", "poetry.sock"])
+def test_a_socket_path_that_is_somebody_else_s_is_given_up(staged: Stage, name: str) -> None:
+    """What lies there, or would be the lock beside it, stays as it is."""
+    place = staged.socket.parent
+    place.mkdir(mode=0o700)
+    for file in ("notes.sock", "poetry.lock"):
+        (place / file).write_text("notes\n" * 500)
+    staged.environ["CREDPROXY_SOCKET"] = str(place / name)
+    refused = staged.credproxy("serve")
+    assert refused.returncode == 1
+    advice = json.loads(refused.stderr.splitlines()[-1])["hint"]
+    if name == "mine.lock":
+        (variable,) = filled(advice, "set {} to a path that ends in .sock")
+    elif name == "notes.sock":
+        (variable,) = filled(advice, "set {} to another path")
+    else:
+        (variable,) = filled(advice, "set {} to a path in a directory of its own")
+    staged.environ[variable] = str(staged.home / "own" / "helper.sock")
+    staged.start()
+    assert staged.credproxy("status").returncode == 0
+    assert {(place / file).read_text() for file in ("notes.sock", "poetry.lock")} == {"notes\n" * 500}
 
 
 def test_too_long_a_socket_path_is_shortened(staged: Stage) -> None:

@@ -76,6 +76,57 @@ def test_a_listener_without_our_lock_is_left_alone(place: Path) -> None:
         assert place.exists()
 
 
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling"])
+def test_what_is_not_a_socket_is_never_removed(place: Path, kind: str) -> None:
+    """A variable that names the wrong path; connecting to a file is refused as by a stale socket."""
+    place.parent.mkdir(mode=0o700)
+    notes = place.parent / "notes"
+    notes.write_text("notes")
+    if kind == "file":
+        notes.rename(place)
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        place.symlink_to(notes if kind == "link" else "nowhere")
+    before = place.lstat().st_ino
+    with pytest.raises(Failed) as caught:
+        bind(str(place), backlog=8, variable="CREDPROXY_ACTIONS_SOCKET")
+    assert caught.value.failure.code is Code.CONFIG_INVALID
+    assert "is not a socket but a" in caught.value.failure.message
+    assert caught.value.failure.hint == "set CREDPROXY_ACTIONS_SOCKET to another path"
+    assert place.lstat().st_ino == before
+    assert not place.with_suffix(".lock").exists()
+
+
+def test_a_file_that_has_the_name_of_the_lock_stays_as_it_is(place: Path) -> None:
+    """Such as the lock of a package manager."""
+    place.parent.mkdir(mode=0o700)
+    lock = place.with_suffix(".lock")
+    lock.write_text("package\n" * 500)
+    with pytest.raises(Failed) as caught:
+        bind(str(place), backlog=8)
+    assert str(lock) in caught.value.failure.message
+    assert lock.read_text() == "package\n" * 500
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("suffix", [".lock", ".new"])
+def test_a_socket_cannot_have_the_name_of_a_file_beside_it(place: Path, suffix: str) -> None:
+    """It would be its own lock."""
+    with pytest.raises(Failed) as caught:
+        bind(str(place.with_suffix(suffix)), backlog=8)
+    assert caught.value.failure.hint == "set CREDPROXY_SOCKET to a path that ends in .sock"
+
+
+def test_a_file_that_was_put_beside_a_socket_stays(bound: Bound) -> None:
+    """When a socket is bound again, a new one is made beside its path for a moment."""
+    beside = bound.path.with_suffix(".new")
+    beside.write_text("notes")
+    with pytest.raises(Failed):
+        bound.rebind(backlog=8)
+    assert beside.read_text() == "notes"
+
+
 def test_closing_removes_the_file(place: Path) -> None:
     """A clean stop leaves nothing that a client could try to connect to."""
     bind(str(place), backlog=8).close()
