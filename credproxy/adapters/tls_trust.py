@@ -8,6 +8,7 @@ import ssl
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple, Protocol
 
 from credproxy.adapters.certificate_files import certificate_files
@@ -17,6 +18,7 @@ from credproxy.core.errors import Code, Failed, failed
 
 
 _BEGIN = "-----BEGIN CERTIFICATE"
+_NOT_REGULAR = "is not a regular file"
 _PRIVATE = re.compile(rb"-----BEGIN [^-\r\n]*PRIVATE KEY-----.*?(?:-----END [^-\r\n]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
@@ -83,7 +85,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
     """
     context, files = ssl.create_default_context(), certificate_files(dial)
     for bundle in files.bundles:
-        _load(context, bundle, _read_file(bundle, _unreadable(bundle)))
+        _load(context, bundle, _read_file("the CA bundle", bundle))
     if files.pair is not None:
         show(context, files.pair, contents=_read_pair(files.pair))
     return _strict(context, verify=dial.tls_verify)
@@ -99,7 +101,7 @@ def anchors(*bundles: str) -> bytes:
     """
     found = b"".join(_system_anchors())
     for bundle in bundles:
-        content = _read_file(bundle, _unreadable(bundle))
+        content = _read_file("the CA bundle", bundle)
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
         found += b"\n" + _PRIVATE.sub(b"", content)
     return found
@@ -134,11 +136,18 @@ def identity(dial: Dial) -> ClientIdentity:
 
 
 def _read_pair(paths: tuple[str, str]) -> tuple[bytes, bytes]:
-    certificate, key = (_read_file(path, _unusable(path)) for path in paths)
+    certificate, key = (_read_file("the client certificate or key", path) for path in paths)
     if b"ENCRYPTED" in key:
         said = f"the key {paths[1]!r} is encrypted"
         hint = f"take its passphrase off: openssl pkey -in {paths[1]} -out NEW"
         raise failed(Code.TLS_FAILED, f"{said}, and the daemon asks nobody for a passphrase", hint=hint, inside=True)
+    if _BEGIN.encode() in certificate and b"PRIVATE KEY-----" not in key:
+        message = f"there is no private key for the client certificate {paths[0]!r} in {paths[1]!r}"
+        hint = f"look at it: openssl pkey -noout -in {quote(paths[1])}"
+        if paths[0] == paths[1]:
+            message = f"the file of the client certificate {paths[0]!r} has no private key in it"
+            hint = 'name the file that has it, beside client_cert: client_key = "/PATH/client-key.pem"'
+        raise failed(Code.TLS_FAILED, message, hint=hint, inside=True)
     return certificate, key
 
 
@@ -245,7 +254,7 @@ def _load(context: ssl.SSLContext, bundle: str, content: bytes) -> None:
         raise _unreadable(bundle) from None
 
 
-def _read_file(path: str, unreadable: Failed) -> bytes:
+def _read_file(what: str, path: str) -> bytes:
     """Read certificates or a key that nobody else can have written.
 
     It is read again whenever it changes, long after the configuration that names it came into force. So it is judged
@@ -254,8 +263,11 @@ def _read_file(path: str, unreadable: Failed) -> bytes:
     try:
         content, about = _read(path)
         found = exposures(path, os.environ.get("HOME", ""), end=about)
-    except OSError:
-        raise unreadable from None
+    except OSError as error:
+        said = (
+            _NOT_REGULAR if error.errno == errno.EINVAL else f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+        )
+        raise failed(Code.TLS_FAILED, f"{what} {path!r} {said}", hint=f"ls -l {quote(path)}", inside=True) from None
     for one in found:
         if one.grave:
             message = f"the certificates or key in {path!r} are not trusted: it {one.problem}"

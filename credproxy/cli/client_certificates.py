@@ -11,7 +11,9 @@ from credproxy.core.ask.http import Dial
 from credproxy.core.ask.target import Target
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
+from credproxy.core.formats.toml_lines import Path as TomlPath
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.uses import Bundle
 from credproxy.exchange.plan import RegistryRule
 
 
@@ -36,22 +38,26 @@ def shown_certificate(settings: Settings, target: Target, *, registry: bool) -> 
     return None if found.pair is None else found.pair[0]
 
 
-def unusable_certificates(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What is wrong with the certificates of rules whose files are there, and the next command for each."""
+def unusable_certificates(settings: Settings) -> Iterator[tuple[TomlPath, str, str]]:
+    """The key of each certificate whose files are there and of no use, what is wrong with it, and the next command."""
     from credproxy.adapters.tls_trust import identity  # noqa: PLC0415  some commands must work where ssl cannot be loaded
 
-    pairs = dict.fromkeys((rule.client_cert, rule.client_key) for rule in settings.host if rule.client_cert is not None)
-    for certificate, key in pairs:
+    pairs: dict[tuple[str, str | None], TomlPath] = {}  # one file may be named by many rules, and is told once
+    for place, _, use in settings.uses():
+        if isinstance(use, Bundle) and use.key == "client_cert":
+            pairs.setdefault((use.path, use.private), place)
+    for (certificate, key), place in pairs.items():
         if not all(Path(path).is_file() for path in (certificate, key or certificate)):
             continue  # which is said of each file that a rule names
         try:
             identity(Dial(client_cert=certificate, client_key=key))
         except Failed as error:
-            yield error.failure.message, error.failure.hint
+            yield place, error.failure.message, error.failure.hint
             continue
         ended = _ended(certificate)
         if ended is not None:
             yield (
+                place,
                 f"the client certificate {certificate!r} has expired, on {ended:%Y-%m-%d}",
                 f"put a renewed one in its place, then look: openssl x509 -noout -enddate -in {certificate}",
             )

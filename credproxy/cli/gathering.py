@@ -59,7 +59,8 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
         place=_where(found) if strict and found and not unreadable and settings != Settings() else nowhere,
         strict=strict,
     )
-    broken = [*logins.broken, *unusable_certificates(settings)]
+    certificates = [(f"{facts.place(key)}{said}", hint) for key, said, hint in unusable_certificates(settings)]
+    broken = [*logins.broken, *certificates]
     return replace(facts, logins=logins.files, broken=broken), logins
 
 

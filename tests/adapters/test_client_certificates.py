@@ -179,8 +179,16 @@ def test_one_file_may_hold_both(home: Path) -> None:
     """As ``curl --cert`` takes it."""
     (home / "both.pem").write_bytes((home / "client.pem").read_bytes() + (home / "client.key").read_bytes())
     trust(Dial(client_cert=str(home / "both.pem")))
-    with pytest.raises(Failed, match="cannot be read: wanted a certificate and its private key"):
+    with pytest.raises(Failed, match="has no private key in it") as caught:
         trust(Dial(client_cert=str(home / "client.pem")))
+    assert (
+        filled(
+            caught.value.failure.hint,
+            'name the file that has it, beside client_cert: client_key = "/PATH/client-key.pem"',
+        )
+        == ()
+    )
+    trust(dial(home))
 
 
 def test_what_cannot_be_used_is_told_and_mended_as_the_hint_says(home: Path) -> None:
@@ -204,7 +212,8 @@ def test_what_cannot_be_used_is_told_and_mended_as_the_hint_says(home: Path) -> 
     key.write_text("canary")
     message, hint = refusal()
     assert "canary" not in message
-    assert filled(hint, "look at it: openssl x509 -noout -subject -in {}")
+    assert "there is no private key for the client certificate" in message
+    assert filled(hint, "look at it: openssl pkey -noout -in {}") == (str(key),)
     key.unlink()
     assert str(key) in refusal()[0]
     key.write_bytes(good)
@@ -218,6 +227,15 @@ def test_what_cannot_be_used_is_told_and_mended_as_the_hint_says(home: Path) -> 
     key.write_bytes(good)
     key.chmod(0o600)
     trust(wanted)
+
+
+def test_what_is_no_certificate_is_told(home: Path) -> None:
+    """Its file may as well hold a secret that was put there by mistake."""
+    (home / "client.pem").write_text("canary")
+    with pytest.raises(Failed, match="wanted a certificate and its private key") as caught:
+        trust(dial(home))
+    assert "canary" not in caught.value.failure.message
+    assert filled(caught.value.failure.hint, "look at it: openssl x509 -noout -subject -in {}")
 
 
 def test_a_key_that_others_may_write_is_not_used(home: Path) -> None:

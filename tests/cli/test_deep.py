@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from credproxy.cli.gathering import gather
 from tests.cli.test_commands import configure, home, run
 
 
 __all__ = ["home"]  # the fixture
+
+_VAULT = 'source = "vault", address = "https://v.test", path = "kv/data/x", field = "y"'
 
 
 def test_deep_looks_at_files_programs_and_variables(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +180,7 @@ secret = [{{ source = "env", name = "NOT_SET" }}, {{ source = "file", path = "{s
 
 
 def test_a_client_certificate_that_cannot_be_used_is_told(home: Path) -> None:
-    """Expired, with another's key, or none at all: as the daemon will say, with the next command."""
+    """Expired, encrypted, with another's key, or none at all: as the daemon will say, with the next command."""
     authority, (certificate, key) = trustme.CA(), (home / "c.pem", home / "c.key")
     path = configure(
         home,
@@ -193,9 +196,27 @@ def test_a_client_certificate_that_cannot_be_used_is_told(home: Path) -> None:
     good = authority.issue_cert("me@test")
     assert put(good, good).endswith("fine, 1 host rule")
     assert "is not that of the certificate" in put(good, authority.issue_cert("you@test"))
+    sealed = serialization.BestAvailableEncryption(b"x")
+    private = serialization.load_pem_private_key(good.private_key_pem.bytes(), None)
+    key.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed))
+    assert f"{path}:4: host[0].client_cert: the key '{key}' is encrypted" in " ".join(
+        run("config", "check", "--deep").stdout.split()
+    )
     old = authority.issue_cert("me@test", not_after=datetime(2020, 1, 2, tzinfo=UTC))
     said = put(old, old)
     assert f"the client certificate '{certificate}' has expired, on 2020-01-02" in said
     assert "openssl x509 -noout -enddate" in said
+    good.cert_chain_pems[0].write_to_path(str(certificate))
+    configure(home, f'[[host]]\nmatch = "a.test"\nprovider = "oci"\nclient_cert = "{certificate}"\n')
+    said = " ".join(run("config", "check", "--deep").stdout.split())
+    assert (
+        f"{path}:4: host[0].client_cert: the file of the client certificate '{certificate}' has no private key" in said
+    )
+    assert 'client_key = "/PATH' in said
+    configure(
+        home, f'[[host]]\nmatch = "a.test"\nprovider = "header"\nsecret = {{ {_VAULT}, client_cert = "{certificate}" }}'
+    )
+    said = " ".join(run("config", "check", "--deep").stdout.split())
+    assert f"{path}:4: host[0].secret: the file of the client certificate '{certificate}' has no private key" in said
     certificate.write_text("junk")
     assert "wanted a certificate and its private key" in " ".join(run("config", "check", "--deep").stdout.split())

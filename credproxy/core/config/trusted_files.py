@@ -15,7 +15,7 @@ def trusted_files(settings: Settings, *, programs: bool = True) -> Iterator[tupl
     """
     for _, owner, use in settings.uses():
         match use:
-            case Bundle(path, key):
+            case Bundle(path, key, _):
                 yield f"the {key} of {owner},", path
             case SecretFile(path):
                 yield f"the secret of {owner},", path

@@ -89,7 +89,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """The files, programs and variables that it and its sources name."""
         yield from self.own_uses()
         if self.client_cert is not None:
-            yield ("client_cert",), Bundle(self.client_cert, "client_cert")
+            yield ("client_cert",), Bundle(self.client_cert, "client_cert", self.client_key)
         if self.client_key is not None:
             yield ("client_key",), SecretFile(self.client_key, pem=True)
         for key, source in self.secrets():
@@ -190,7 +190,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         yield from absolute("client_cert", self.client_cert)
         yield from absolute("client_key", self.client_key)
         if self.client_key is not None and self.client_cert is None:
-            yield ("client_cert",), "wanted with client_key: the certificate of that key"
+            yield ("client_cert",), "client_key alone is of no use; name its certificate as well"
         if self.client_cert is not None and self.insecure:
             yield ("client_cert",), "means nothing together with insecure = true; leave one of them out"
 

@@ -49,10 +49,17 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A file of certificates in PEM form: that are trusted, or the one that is shown with its chain; ``key`` is the option."""
+    """A file of certificates in PEM form: that are trusted, or the one that is shown with its chain.
+
+    Attributes:
+        path: of the file.
+        key: the option that names it.
+        private: path of the private key of what is shown; None if it is in the same file.
+    """
 
     path: str
     key: str = "ca_bundle"
+    private: str | None = None
 
 
 _BASES: Final[Mapping[str, Callable[[Mapping[str, str]], str | None]]] = {

@@ -225,7 +225,7 @@ def test_every_kind_may_show_a_client_certificate(kind: type[HostBase]) -> None:
     pair = {"client_cert": "/c.pem", "client_key": "/c.key"}
     rule = sample(kind, more=pair)
     assert {
-        (("client_cert",), Bundle("/c.pem", "client_cert")),
+        (("client_cert",), Bundle("/c.pem", "client_cert", "/c.key")),
         (("client_key",), SecretFile("/c.key", pem=True)),
     } <= set(rule.uses())
     assert not list(sample(kind, more={"client_cert": "/c.pem", "client_key": None}).problems())

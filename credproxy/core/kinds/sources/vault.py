@@ -164,14 +164,14 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
         for key in ("ca_bundle", "client_cert", "client_key"):
             yield from absolute(key, getattr(self, key))
         if self.client_key is not None and self.client_cert is None:
-            yield ("client_cert",), "wanted with client_key: the certificate of that key"
+            yield ("client_cert",), "client_key alone is of no use; name its certificate as well"
 
     def uses(self) -> Iterator[Use]:
         """Its certificates, and what the login begins with."""
         if self.ca_bundle is not None:
             yield Bundle(self.ca_bundle)
         if self.client_cert is not None:
-            yield Bundle(self.client_cert, "client_cert")
+            yield Bundle(self.client_cert, "client_cert", self.client_key)
         if self.client_key is not None:
             yield SecretFile(self.client_key, pem=True)
         if self.auth is not None:
