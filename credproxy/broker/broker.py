@@ -71,6 +71,7 @@ class Broker:
         upstream: RepeatingClient,
         policy: Permissions = _NOTHING_ALLOWED,
         options: BrokerSettings | None = None,
+        number: int = 1,
     ) -> None:
         self._group = asyncio.TaskGroup()
         self._bugs = Bugs(clock, self.relieve)
@@ -92,7 +93,7 @@ class Broker:
             clock=clock, runway=self._runway, renewal=self._renewal, upstream=upstream, bugs=self._bugs
         )
         self._background: list[asyncio.Task[None]] = []
-        self._era = Era(table, policy, options=options or BrokerSettings(), lasting=self._lasting, number=1)
+        self._era = Era(table, policy, options=options or BrokerSettings(), lasting=self._lasting, number=number)
 
     @property
     def cache(self) -> Cache:

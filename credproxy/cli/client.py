@@ -100,7 +100,7 @@ def call_in_turn(
         status, content = _exchanged(method, path, body)
     if status != http.client.OK:
         raise CommandError(*told(status, content))
-    return _as_object(content)
+    return as_object(content)
 
 
 def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
@@ -134,10 +134,11 @@ def _retry_after(content: bytes) -> float:
 
 def ask(method: str, path: str, *, body: object = None) -> dict[str, object]:
     """``call`` for a JSON object."""
-    return _as_object(call(method, path, body=body))
+    return as_object(call(method, path, body=body))
 
 
-def _as_object(content: bytes) -> dict[str, object]:
+def as_object(content: bytes) -> dict[str, object]:
+    """Read an answer. Raises CommandError if it is not a JSON object."""
     answer = json.loads(content)
     if not isinstance(answer, dict):
         raise CommandError("the daemon's answer is not the JSON that was expected", "are both of the same version?")

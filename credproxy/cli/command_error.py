@@ -13,6 +13,9 @@ from credproxy.core.redact import mask_text
 NO_CREDENTIAL = 3
 """The exit status of ``get --require`` without a credential."""
 
+NOT_WELL = 4
+"""The exit status of ``status`` for a daemon that runs and says that something is wrong."""
+
 
 class CommandError(click.ClickException):
     """A message and the next step. Exit status 1; click's own usage errors have 2.

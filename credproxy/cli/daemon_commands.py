@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 
 import click
 
-from credproxy.cli.client import ask, call, call_in_turn
-from credproxy.cli.command_error import NO_CREDENTIAL, CommandError, stop
+from credproxy.cli.client import as_object, ask, call, call_in_turn
+from credproxy.cli.command_error import NO_CREDENTIAL, NOT_WELL, CommandError, stop
 from credproxy.core.counted import counted
 
 
@@ -37,11 +38,16 @@ def get(uri: str, *, show_secrets: bool, require: bool) -> None:
 @click.option("--watch", "watched", is_flag=True, help="Refresh it every second, until Ctrl-C.")
 @as_json
 def status(*, watched: bool, as_json: bool) -> None:
-    """Show what the daemon has in memory: answers and their time left, exchanges, failures."""
+    """Show how the daemon is and what it has in memory: answers and their time left, exchanges, failures.
+
+    The first line is what systemd shows as its status. The exit status is 4 if something is wrong with it.
+    """
     if watched and as_json:
         raise click.UsageError("--watch is for people, --json for scripts: leave one of them out")
     if as_json:
-        click.echo(call("GET", "/v1/status").decode())
+        content = call("GET", "/v1/status")
+        click.echo(content.decode())
+        _judge(as_object(content))
         return
     from rich.console import Console  # noqa: PLC0415  rich takes longer than the call
 
@@ -49,12 +55,20 @@ def status(*, watched: bool, as_json: bool) -> None:
 
     console = Console(highlight=False, emoji=False)
     if not watched:
-        console.print(view(_status()))
+        found = _status()
+        console.print(view(found))
+        _judge(found)
     elif console.is_terminal:
         with contextlib.suppress(KeyboardInterrupt):
             watch(_status, console)
     else:
         raise CommandError("--watch needs a terminal, and this is not one", "credproxy status --json")
+
+
+def _judge(found: Mapping[str, object]) -> None:
+    if found.get("well") is False:
+        click.echo("hint: credproxy doctor", err=True)
+        stop(NOT_WELL)
 
 
 def _status() -> dict[str, object]:

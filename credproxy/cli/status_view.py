@@ -20,6 +20,9 @@ _EVERY = 1.0
 _A_LINE = 4
 """Numbers of each line: the first line is about the daemon, the others about what it remembers."""
 
+_SAID = {"state", "well"}
+"""Told before the numbers."""
+
 _STATES = {"fresh": "green", "advisory": "cyan", "mandatory": "yellow", "expired": "red"}
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -31,7 +34,9 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
         status: the answer of ``/v1/status``.
         rows: most answers to show, the last used ones; None for all.
     """
-    parts: list[RenderableType] = [*_lines(status)]
+    state = status.get("state")
+    parts: list[RenderableType] = [Text(str(state), "bold red" if status.get("well") is False else "")] if state else []
+    parts += _lines(status)
     refused = status.get("refused")
     if isinstance(refused, dict) and refused:
         counts = ", ".join(f"{code} {count}" for code, count in sorted(refused.items()))
@@ -88,7 +93,11 @@ def _room(console: Console) -> int:
 
 
 def _lines(status: StatusObject) -> Iterator[Text]:
-    shown = [f"{name} {_number(name, value)}" for name, value in status.items() if not isinstance(value, (list, dict))]
+    shown = [
+        f"{name} {_number(name, value)}"
+        for name, value in status.items()
+        if not isinstance(value, (list, dict)) and name not in _SAID
+    ]
     for start in range(0, len(shown), _A_LINE):
         yield Text("  ".join(shown[start : start + _A_LINE]))
 

@@ -197,4 +197,4 @@ class ServedSockets:
         if door.name not in self._lost:
             self._lost.add(door.name)
             log.error("socket lost", socket=door.path, reason=reason, hint=hint)
-            self._announcer.say(f"{door.name} socket", f"nobody finds {door.path} ({reason}): {hint}")
+            self._announcer.say(f"{door.name} socket", f"nobody finds {door.path} ({reason}): {hint}", wrong=True)

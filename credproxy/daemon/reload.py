@@ -119,7 +119,8 @@ class Service:
         self._exposed: tuple[Exposure, ...] = ()
         self._token: Source | None = None
         nothing = Table(Router(()), {}, fallback=())
-        self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
+        # So that the first configuration in force has the number 1.
+        self.broker = Broker(nothing, number=0, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
         self.changed: Callable[[], object] = lambda: None
 
     async def __aenter__(self) -> Self:
@@ -145,7 +146,9 @@ class Service:
         except Failed as error:
             failure = error.failure
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
-            self._announcer.say(_TOPIC, f"no valid configuration: {failure.message}; every question gets that answer")
+            self._announcer.say(
+                _TOPIC, f"no valid configuration: {failure.message}; every question gets that answer", wrong=True
+            )
             unconfigured = Unconfigured(failure)
             self.broker.swap(Table(Router(()), {}, fallback=(unconfigured,)), unconfigured, options=BrokerSettings())
             self._healing = self._group.create_task(self._heal())
@@ -161,7 +164,9 @@ class Service:
             loaded = await self._loader.load()
         except Failed as error:
             log.warning("reload refused", reason=error.failure.message)
-            self._announcer.say(_TOPIC, f"reload failed, the configuration in force stays: {error.failure.message}")
+            self._announcer.say(
+                _TOPIC, f"reload failed, the configuration in force stays: {error.failure.message}", wrong=True
+            )
             self._metrics.reload("refused")
             raise
         else:

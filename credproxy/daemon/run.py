@@ -145,6 +145,7 @@ async def _serve(
             clock=clock,
             logs=logs,
             asked_by=succession.asked_by,
+            state=announcer.state,
         )
         doors, port = front.doors, front.port
         _on_signals(departure.end)
@@ -181,7 +182,7 @@ def _say_ready(doors: Sequence[ServedSocket], announcer: Announcer) -> None:
     log.info("ready", socket=paths.get(HELPER), actions=paths.get(ACTIONS), pid=os.getpid(), connections=connections)
     for closed in filter(None, (door.server.gate.closed for door in doors)):
         log.error("helper socket closed", reason=closed.message, hint=closed.hint)
-        announcer.say("helper socket", f"refuses every caller: {closed.message}; {closed.hint}")
+        announcer.say("helper socket", f"refuses every caller: {closed.message}; {closed.hint}", wrong=True)
     announcer.ready()
 
 

@@ -2,6 +2,7 @@
 
 from credproxy.adapters.sd_notify import Notifier
 from credproxy.ports import Clock
+from credproxy.server.helper_api import ReportedState
 
 
 class Announcer:
@@ -14,11 +15,21 @@ class Announcer:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._said: dict[str, str] = {}
+        self._wrong: set[str] = set()
 
-    def say(self, topic: str, sentence: str) -> None:
-        """Replace the topic's sentence; an empty one removes it."""
+    def say(self, topic: str, sentence: str, *, wrong: bool = False) -> None:
+        """Replace the topic's sentence; an empty one removes it. ``wrong``: somebody has to act."""
         self._said[topic] = sentence
-        self._notifier.status("; ".join(filter(None, self._said.values())))
+        (self._wrong.add if wrong and sentence else self._wrong.discard)(topic)
+        self._notifier.status(self._line)
+
+    def state(self) -> ReportedState:
+        """What the service manager shows, for those who ask the daemon itself."""
+        return ReportedState(self._line, not self._wrong)
+
+    @property
+    def _line(self) -> str:
+        return "; ".join(filter(None, self._said.values()))
 
     def ready(self) -> None:
         """It serves, even with a broken configuration: exiting would cause a crash loop (P3)."""

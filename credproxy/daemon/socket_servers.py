@@ -25,7 +25,7 @@ from credproxy.daemon.tcp_listener import CONNECTIONS, TcpListener
 from credproxy.ports import Clock
 from credproxy.server.answer_memo import Memo
 from credproxy.server.broker_authorizer import BrokerAuthorizer
-from credproxy.server.helper_api import HelperApi
+from credproxy.server.helper_api import HelperApi, ReportedState
 from credproxy.server.namespaces import own_namespaces
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
@@ -49,6 +49,7 @@ def build_front(
     metrics: PrometheusMetrics,
     clock: Clock,
     logs: Logs,
+    state: Callable[[], ReportedState],
     asked_by: Callable[[str], object] = lambda version: version,
 ) -> Front:
     """Make the servers for the sockets that exist.
@@ -61,6 +62,7 @@ def build_front(
         metrics: gets the gauges.
         clock: for limits.
         logs: for its gauges.
+        state: what the service manager was told.
         asked_by: told of helpers of another version.
     """
     limits, memo = share(raise_descriptor_limit()), Memo(service.audit)
@@ -89,6 +91,7 @@ def build_front(
             relays=carriers.relays.report,
             worker=service.libraries.report,
             connections=lambda: passing.accounts.held() if passing is not None else {},
+            state=state,
             asked_by=asked_by,
             refused=refused,
             admins=frozenset({0, os.getuid()}) if options.system else None,

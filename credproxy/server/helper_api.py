@@ -49,6 +49,13 @@ class Reloaded(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
 
 
+class ReportedState(msgspec.Struct, frozen=True):
+    """What the daemon says of itself: the sentences that the service manager shows, and whether nothing in them is wrong."""
+
+    state: str
+    well: bool
+
+
 class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     match: str | None = None
 
@@ -70,6 +77,7 @@ class HelperApi:
         flushed: told of a flush, for caches that the broker does not know.
         carriers: describes each, for ``status``.
         relays: describes the relay process, likewise.
+        state: what the service manager was told.
         worker: describes the process of the clouds' libraries, for ``status``.
         connections: of the actions socket, by account, for ``status``.
         refused: what the actions socket refused so far, by code.
@@ -86,6 +94,7 @@ class HelperApi:
         clock: Clock,
         reload: Callable[[], Awaitable[Reloaded]],
         metrics_page: Callable[[], tuple[bytes, str]],
+        state: Callable[[], ReportedState],
         worker: Callable[[], WorkerReport],
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
@@ -103,6 +112,7 @@ class HelperApi:
         self._flushed = flushed
         self._carriers = carriers
         self._relays = relays
+        self._state = state
         self._worker = worker
         self._connections = connections
         self._asked_by = asked_by
@@ -151,6 +161,7 @@ class HelperApi:
     async def _status(self, request: web.BaseRequest) -> web.Response:
         del request
         told = {
+            **msgspec.to_builtins(self._state()),
             "version": __version__,
             "pid": os.getpid(),
             "started": self._started,

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.status_view import StatusObject, span, view, watch
+from tests.cli.daemon import serving
 from tests.cli.test_commands import home, run
 
 
@@ -85,6 +86,21 @@ def test_numbers_refusals_and_lists_that_have_rows() -> None:
     assert "origins" not in text
     assert "connections of the actions socket: your own processes 1, user:[7] 2" in text
     assert "refused" not in drawn({**STATUS, "refused": {}})
+
+
+def test_what_is_wrong_comes_first_and_scripts_see_it(home: Path) -> None:
+    """A daemon that runs with a broken configuration looks healthy by its numbers."""
+    broken = {**STATUS, "state": "no valid configuration: empty_tll", "well": False}
+    assert drawn(broken).splitlines()[0] == "no valid configuration: empty_tll"
+    assert "well" not in drawn(broken)
+    with serving(home, (200, broken), (200, broken), (200, {**STATUS, "state": "generation 1", "well": True})):
+        done = run("status")
+        assert (done.exit_code, done.stderr) == (4, "hint: credproxy doctor\n")
+        assert done.stdout.startswith("no valid configuration: empty_tll\n")
+        assert run("status", "--json").exit_code == 4
+        done = run("status")
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert done.stdout.startswith("generation 1\n")
 
 
 def test_a_note_is_drawn_with_its_answer() -> None:

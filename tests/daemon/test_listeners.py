@@ -32,8 +32,9 @@ class Told(Announcer):
     def __post_init__(self) -> None:
         super().__init__(Notifier({}))
 
-    def say(self, topic: str, sentence: str) -> None:
+    def say(self, topic: str, sentence: str, *, wrong: bool = False) -> None:
         """Keep it."""
+        assert wrong == bool(sentence), "what is said of a socket is a complaint"
         self.said[topic] = sentence
 
 

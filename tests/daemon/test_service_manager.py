@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from credproxy.adapters.sd_notify import Notifier
 from credproxy.daemon.service_manager import Announcer
+from credproxy.server.helper_api import ReportedState
 from tests.fakes import FakeClock
 
 
@@ -32,6 +33,19 @@ def test_the_status_has_a_sentence_for_each_topic() -> None:
     announcer.say("configuration", "3 rules")
     announcer.say("helper socket", "")
     assert told.said == ["STATUS=2 rules", "STATUS=2 rules; lost", "STATUS=3 rules; lost", "STATUS=3 rules"]
+
+
+def test_the_daemon_is_well_again_when_the_last_of_what_is_wrong_is_gone() -> None:
+    """Each topic for itself: a socket that is found again does not mend a configuration."""
+    announcer = Announcer(Told())
+    announcer.say("configuration", "2 rules")
+    assert announcer.state() == ReportedState("2 rules", well=True)
+    announcer.say("configuration", "no valid configuration", wrong=True)
+    announcer.say("helper socket", "lost", wrong=True)
+    announcer.say("helper socket", "", wrong=True)
+    assert announcer.state() == ReportedState("no valid configuration", well=False)
+    announcer.say("configuration", "3 rules")
+    assert announcer.state() == ReportedState("3 rules", well=True)
 
 
 async def test_the_watchdog_is_fed_for_as_long_as_the_loop_turns() -> None:

@@ -110,7 +110,7 @@ def alive(pid: str) -> bool:
 def test_it_says_when_it_is_ready_and_when_it_stops(staged: Stage, manager: Manager) -> None:
     """R16: READY=1 after it listens, STOPPING=1 first of all at the end, and what is in force for people."""
     staged.start(NOTIFY_SOCKET=manager.path)
-    assert manager.told("READY=1") == ["STATUS=generation 2 of the configuration, 0 host rules", "READY=1"]
+    assert manager.told("READY=1") == ["STATUS=generation 1 of the configuration, 0 host rules", "READY=1"]
     assert staged.stop() == 0
     assert manager.told() == ["STOPPING=1"]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from credproxy.adapters.libraries import worker_report
 from credproxy.server.answer_memo import Memo
-from credproxy.server.helper_api import HelperApi, Reloaded
+from credproxy.server.helper_api import HelperApi, Reloaded, ReportedState
 from credproxy.server.listener import Bound
 from credproxy.server.protocol import GatedServer
 from tests.broker.world import World
@@ -28,6 +28,7 @@ async def daemon(w: World, bound: Bound) -> AsyncIterator[GatedServer]:
         clock=w.clock,
         reload=reload,
         metrics_page=lambda: (b"", "text/plain"),
+        state=lambda: ReportedState("all is well", well=True),
         worker=worker_report,
         refused={},
     )

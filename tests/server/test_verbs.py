@@ -15,7 +15,7 @@ from credproxy.core.ask.target import Granted, Repository, Target
 from credproxy.core.errors import Code, failed
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.answer_memo import Memo
-from credproxy.server.helper_api import HelperApi, Reloaded
+from credproxy.server.helper_api import HelperApi, Reloaded, ReportedState
 from credproxy.server.listener import Bound, bind
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.sandboxes import Sandboxes
@@ -44,6 +44,7 @@ class Desk:
             clock=self.world.clock,
             reload=self.reload,
             metrics_page=lambda: (b"", "text/plain"),
+            state=lambda: ReportedState("all is well", well=True),
             worker=worker_report,
             refused=self.refused,
         )
