@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Mapping
 
 import click
@@ -51,12 +52,13 @@ def status(*, watched: bool, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415  rich takes longer than the call
 
-    from credproxy.cli.status_view import view, watch  # noqa: PLC0415  it imports rich
+    from credproxy.cli.status_view import WIDE, view, watch  # noqa: PLC0415  it imports rich
 
-    console = Console(highlight=False, emoji=False)
+    # Another program reads it by the line: rich would fold at 80 columns there.
+    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
     if not watched:
         found = _status()
-        console.print(view(found))
+        console.print(view(found), crop=False)
         _judge(found)
     elif console.is_terminal:
         with contextlib.suppress(KeyboardInterrupt):

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.markup import escape
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -20,10 +22,20 @@ _EVERY = 1.0
 _A_LINE = 4
 """Numbers of each line: the first line is about the daemon, the others about what it remembers."""
 
+_BYTES = {"bytes": "memory", "memory_bytes": "memory"}
+"""Sizes, which people are shown in MB, under a name that fits that."""
+
+_WHOLE = 10_000_000
+"""Bytes from which no decimal is shown."""
+
 _SAID = {"state", "well"}
 """Told before the numbers."""
 
 _STATES = {"fresh": "green", "advisory": "cyan", "mandatory": "yellow", "expired": "red"}
+_FIGURES = ("age", "left", "idle", "uses", "failures")
+WIDE = 10_000
+"""Columns of no terminal, in which nothing is folded."""
+
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -55,6 +67,10 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
     worker = status.get("worker")
     if isinstance(worker, dict):
         parts.append(_table("worker", [_worker(worker)]))
+        # Below the table, and in one line: a column would cut it, and it is there to be pasted.
+        if install := worker.get("install"):
+            once = rows is None  # what is drawn again and again has to stay within the terminal
+            parts.append(Text(f"to install what is missing: {install}", no_wrap=once, overflow="ignore"))
     return Group(*parts)
 
 
@@ -94,7 +110,7 @@ def _room(console: Console) -> int:
 
 def _lines(status: StatusObject) -> Iterator[Text]:
     shown = [
-        f"{name} {_number(name, value)}"
+        f"{_BYTES.get(name, name)} {_number(name, value)}"
         for name, value in status.items()
         if not isinstance(value, (list, dict)) and name not in _SAID
     ]
@@ -103,8 +119,10 @@ def _lines(status: StatusObject) -> Iterator[Text]:
 
 
 def _number(name: str, value: object) -> str:
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
         return str(value)
+    if name in _BYTES:
+        return f"{value / 1e6:.0f} MB" if value >= _WHOLE else f"{value / 1e6:.1f} MB"
     if name == "started":
         return datetime.fromtimestamp(value, UTC).astimezone().isoformat(" ", "seconds")
     return span(value) if name == "uptime" else str(value)
@@ -112,31 +130,32 @@ def _number(name: str, value: object) -> str:
 
 def _worker(told: Mapping[str, object]) -> dict[str, object]:
     """The row of the process in which the clouds' libraries run; what is not there is left out."""
-    row = {name: value for name, value in told.items() if value is not None and not isinstance(value, list)}
+    words = {name: value for name, value in told.items() if name != "install"}
+    row = {name: value for name, value in words.items() if value is not None and not isinstance(value, list)}
     for name in ("installed", "missing"):
         extras = told.get(name)
         row |= {name: ", ".join(map(str, extras))} if isinstance(extras, list) and extras else {}
     return row
 
 
-def _entries(rows: list[dict[str, object]]) -> Table:
-    table = _plain("answers", "socket", *(Column(name, overflow="fold") for name in ("answer for", "scopes")), "state")
-    for name in ("age", "left", "idle", "uses", "failures"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        detail = row.get("detail")
-        known = detail if isinstance(detail, dict) else {}
-        state = str(row.get("state"))
-        table.add_row(
-            escape(str(row.get("socket"))),
-            escape(_subject(row, known)),
-            escape(str(known.get("scopes", ""))),
-            Text("nothing" if row.get("empty") else state, style="dim" if row.get("empty") else _STATES.get(state, "")),
-            *(_seconds(row.get(name)) for name in ("age", "left", "idle")),
-            str(row.get("uses")),
-            str(row.get("failures")),
-        )
-    return table
+def _entries(rows: list[dict[str, object]]) -> "_Rows":
+    columns = ["socket", "answer for", "scopes", "state", *_FIGURES]
+    return _Rows("answers", columns, [_entry(row) for row in rows], right=frozenset(_FIGURES))
+
+
+def _entry(row: Mapping[str, object]) -> list[Text]:
+    detail = row.get("detail")
+    known = detail if isinstance(detail, dict) else {}
+    state = str(row.get("state"))
+    return [
+        Text(str(row.get("socket"))),
+        Text(_subject(row, known)),
+        Text(str(known.get("scopes", ""))),
+        Text("nothing" if row.get("empty") else state, style="dim" if row.get("empty") else _STATES.get(state, "")),
+        *(Text(_seconds(row.get(name))) for name in ("age", "left", "idle")),
+        Text(str(row.get("uses"))),
+        Text(str(row.get("failures"))),
+    ]
 
 
 def _subject(row: Mapping[str, object], detail: Mapping[str, object]) -> str:
@@ -148,16 +167,49 @@ def _seconds(value: object) -> str:
     return span(value) if isinstance(value, (int, float)) else ""
 
 
-def _table(title: str, rows: list[dict[str, object]]) -> Table:
+def _table(title: str, rows: list[dict[str, object]]) -> "_Rows":
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = _plain(title, *columns)
-    for row in rows:
-        table.add_row(*(escape(str(row.get(name, ""))) for name in columns))
-    return table
+    cells = [[Text(_number(name, row.get(name, ""))) for name in columns] for row in rows]
+    return _Rows(title, [_BYTES.get(name, name) for name in columns], cells)
 
 
-def _plain(title: str, *columns: Column | str) -> Table:
-    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A table where there is room for it; elsewhere each value beside its name. Nothing is cut either way.
+
+    Attributes:
+        title: above it.
+        columns: the name of each.
+        rows: a cell for each column.
+        right: columns of figures.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[Text]]
+    right: frozenset[str] = frozenset()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table()
+        if Measurement.get(console, options.update(max_width=WIDE), table).maximum <= options.max_width:
+            yield table
+            return
+        yield Text(self.title, "italic")
+        for row in self.rows:
+            named = [
+                Text.assemble((name, "bold"), " ", cell) for name, cell in zip(self.columns, row, strict=True) if cell
+            ]
+            yield Padding(Text("  ").join(named), (0, 0, 0, 2))
+
+    def _table(self) -> Table:
+        columns = [
+            Column(name, overflow="fold", justify="right" if name in self.right else "left", no_wrap=name in self.right)
+            for name in self.columns
+        ]
+        table = Table(*columns, title=self.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
 
 
 def _rows(status: StatusObject, name: str) -> list[dict[str, object]]:

@@ -45,10 +45,10 @@ STATUS = {
 }
 
 
-def drawn(status: StatusObject, rows: int | None = None) -> str:
-    """What a wide terminal would show."""
-    console = Console(file=io.StringIO(), width=160, height=20)
-    console.print(view(status, rows))
+def drawn(status: StatusObject, rows: int | None = None, *, width: int = 160) -> str:
+    """What a terminal would show, a wide one by default."""
+    console = Console(file=io.StringIO(), width=width, height=20)
+    console.print(view(status, rows), crop=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -101,6 +101,41 @@ def test_what_is_wrong_comes_first_and_scripts_see_it(home: Path) -> None:
         done = run("status")
         assert (done.exit_code, done.stderr) == (0, "")
         assert done.stdout.startswith("generation 1\n")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_nothing_is_cut_on_a_narrow_terminal(width: int) -> None:
+    """Values that have no column beside one another stand beside their names; the command stays in one line."""
+    install = (
+        "/home/me/.local/share/pipx/venvs/credproxy/bin/python -m pip install 'botocore>=1.40' 'azure-identity>=1.19'"
+    )
+    carrier = {
+        "pid": 4711,
+        "sandbox": "mnt:4026531841",
+        "connections": 12,
+        "downloads": 3,
+        "memory_bytes": 37_318_656,
+        "confined": "files, programs and sockets; see doctor",
+        "relayed": 0,
+    }
+    worker = {"state": "running", "calls": 3, "installed": ["google"], "missing": ["aws", "azure"], "install": install}
+    text = drawn({**STATUS, "bytes": 373_186, "carriers": [carrier, carrier], "worker": worker}, width=width)
+    assert "…" not in text
+    words = text.split()
+    for name in ("sandbox", "connections", "downloads", "confined", "relayed", "socket", "failures", "installed"):
+        assert name in words
+    assert "mnt:4026531841" in words
+    assert "repository:org/app:pull" in words
+    assert f"to install what is missing: {install}\n" in text
+    assert "memory 0.4 MB" in " ".join(words)
+    assert "37 MB" in " ".join(words)
+
+
+def test_another_program_reads_whole_lines(home: Path) -> None:
+    """A pipe has no width; rich would take 80 columns."""
+    reason = "no valid configuration: " + "x" * 200
+    with serving(home, (200, {**STATUS, "state": reason, "well": False})):
+        assert run("status").stdout.startswith(f"{reason}\n")
 
 
 def test_a_note_is_drawn_with_its_answer() -> None:
@@ -194,21 +229,13 @@ def test_the_worker_has_a_row_also_while_it_does_not_run() -> None:
         "memory_bytes": 0,
         "installed": ["google"],
         "missing": ["aws", "azure"],
+        "install": "pip install 'botocore>=1.40' 'azure-identity>=1.19'",
     }
-    heads, _, row = drawn({**STATUS, "worker": worker}).rstrip().splitlines()[-3:]
-    assert heads.split() == ["state", "calls", "restarts", "memory_bytes", "installed", "missing", "to", "install"]
-    assert row.split() == [
-        "not",
-        "started",
-        "3",
-        "1",
-        "0",
-        "google",
-        "aws,",
-        "azure",
-        *["pip", "install", "'credproxy[aws,azure]'"],
-    ]
-    running = drawn({**STATUS, "worker": {**worker, "state": "running", "pid": 77, "missing": []}})
+    heads, _, row, blank, below = drawn({**STATUS, "worker": worker}).rstrip().splitlines()[-5:]
+    assert heads.split() == ["state", "calls", "restarts", "memory", "installed", "missing"]
+    assert row.split() == ["not", "started", "3", "1", "0.0", "MB", "google", "aws,", "azure"]
+    assert (blank.strip(), below) == ("", f"to install what is missing: {worker['install']}")
+    running = drawn({**STATUS, "worker": {**worker, "state": "running", "pid": 77, "missing": [], "install": ""}})
     assert "running   77" in running
     assert "install " not in running
     assert "worker" not in drawn(STATUS)

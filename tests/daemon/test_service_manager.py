@@ -36,7 +36,7 @@ def test_the_status_has_a_sentence_for_each_topic() -> None:
 
 
 def test_the_daemon_is_well_again_when_the_last_of_what_is_wrong_is_gone() -> None:
-    """Each topic for itself: a socket that is found again does not mend a configuration."""
+    """Each topic for itself: a socket that is found again does not fix a configuration."""
     announcer = Announcer(Told())
     announcer.say("configuration", "2 rules")
     assert announcer.state() == ReportedState("2 rules", well=True)
