@@ -28,6 +28,8 @@ THROUGH = {
     "cli.oauth_logout": "cli/test_login.py",
     "cli.oauth_means": "cli/test_device_login.py",
     "cli.quiet": "cli/test_explain.py",
+    "cli.key_places": "cli/test_deep.py",
+    "cli.rule_warnings": "cli/test_commands.py",
     "cli.typed_login": "cli/test_login.py",
     "adapters.login_programs": "real/test_login.py",
     "adapters.docker_logins": "cli/test_login.py",

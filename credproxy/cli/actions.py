@@ -2,25 +2,23 @@
 
 from collections.abc import Sequence
 from shlex import quote
-from typing import NamedTuple
 
 import click
 
 from credproxy.cli.actions_allow import allow
 from credproxy.cli.client_certificates import shown_certificate
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.read_config import home, in_force, load_policy_file, policy_in_force, read_files, tell
+from credproxy.cli.read_config import in_force, load_policy_file, policy_in_force, read_files, tell
+from credproxy.cli.rule_warnings import FileRules, rules_of, rules_of_policy
 from credproxy.core.ask.target import Object, Target
 from credproxy.core.ask.uri import check_canonical, parse_uri
-from credproxy.core.config.parse import ConfigError, Mistake, load, shown
+from credproxy.core.config.parse import ConfigError
 from credproxy.core.config.settings import Settings
 from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
-from credproxy.core.formats.toml_lines import Path as TomlPath, locate
 from credproxy.core.policy.operations import EVERYTHING, READ, read_operation
 from credproxy.core.policy.policy import Policy
-from credproxy.core.policy.rules import ActionRule, Operation
-from credproxy.core.policy.wide_rules import too_wide
+from credproxy.core.policy.rules import Operation
 
 
 @click.group()
@@ -39,36 +37,15 @@ def check(file: str) -> None:
         found = _rules_of(file)
     except ConfigError as error:
         tell(error)
-    for index, problem in too_wide(found.rules):
-        path = found.paths[index]
-        warning = Mistake(found.where, found.lines[index], shown(path), problem)
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{found.where}: fine, {counted(sum(isinstance(path[-1], int) for path in found.paths), 'rule')}")
+    found.warn()
+    click.echo(f"{found.where}: fine, {counted(found.number, 'rule')}")
 
 
-class _FileRules(NamedTuple):
-    """The rules from a file, and where each of them is."""
-
-    where: str
-    rules: tuple[ActionRule, ...]
-    paths: tuple[TomlPath, ...]
-    lines: tuple[int, ...]
-
-
-def _rules_of(file: str) -> _FileRules:
+def _rules_of(file: str) -> FileRules:
     if not file.endswith(".toml"):
-        return _rules_of_policy(file)
-    ((_, text),) = read_files((file,))
-    settings = load(text, file, home=home()).actions
-    if settings.policy_file is not None:
-        return _rules_of_policy(settings.policy_file)
-    paths = tuple(("actions", "rule", index) for index in range(len(settings.rule)))
-    return _FileRules(file, settings.rule, paths, tuple(locate(text, path) for path in paths))
-
-
-def _rules_of_policy(file: str) -> _FileRules:
-    found = load_policy_file(file)
-    return _FileRules(file, found.rules, found.paths, found.lines)
+        return rules_of_policy(load_policy_file(file))
+    found = rules_of(read_files((file,)))
+    return FileRules(file) if found is None else found
 
 
 @actions.command(short_help="Show what the rules allow a build action to have.")

@@ -28,6 +28,7 @@ from credproxy.core.policy.objects import object_pattern
 from credproxy.core.policy.operations import EVERYTHING, READ
 from credproxy.core.policy.policy import Configuration, Policy
 from credproxy.core.policy.rules import ActionRule, Operation
+from credproxy.core.policy.wide_rules import too_wide
 
 
 _EXAMPLE = "credproxy actions allow 'ghcr.io/my-org/**'"
@@ -65,15 +66,25 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
             # A table of an array may be anywhere, so the text need not be parsed or moved.
             whole = f"{text.rstrip()}\n\n{wish.text}" if text.strip() else wish.text
             replace_file(place, _checked_text(whole, place).encode())
-            click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
-            if not wish.registry and _is_pattern(pattern.partition("://")[2]):
-                click.echo("note: for the repositories of a registry leave https:// out", err=True)
+            may = f"build actions may {'read and write' if write else 'read'} {pattern}"
+            said = f"the rule is written, and {known.denied} still denies {pattern}" if known.denied else may
+            click.echo(f"{place}: {said}")
+            _note(wish, rule, pattern)
     except OSError as error:
         raise unreadable(str(place), error, before="nothing was changed: ") from None
     if no_reload:
         click.echo("put it in force: credproxy reload")
     else:
         _put_in_force(place)
+
+
+def _note(wish: "_WantedRule", rule: ActionRule, pattern: str) -> None:
+    """Say what else the new rule may mean, or lets in."""
+    for _, problem in too_wide([rule]):
+        click.echo(f"warning: the new rule {problem}", err=True)
+    scheme, _, rest = pattern.partition("://")
+    if not wish.registry and _is_pattern(rest):
+        click.echo(f"note: for the repositories of a registry leave {scheme}:// out", err=True)
 
 
 def _own_place() -> Path:

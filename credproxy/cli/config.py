@@ -8,12 +8,15 @@ import click
 
 from credproxy.cli.command_error import stop
 from credproxy.cli.daemon_commands import as_json
-from credproxy.cli.read_config import distrust, home, in_force, lacking, read_files, read_policy, tell
+from credproxy.cli.key_places import key_places
+from credproxy.cli.read_config import distrust, home, in_force, lacking, read_files, tell
+from credproxy.cli.rule_warnings import rules_of
 from credproxy.core.config.parse import ConfigError, load_files, schema
+from credproxy.core.config.settings import Settings
 from credproxy.core.config.shown_settings import shown_settings
 from credproxy.core.counted import counted
 from credproxy.core.paths import config_files
-from credproxy.doctor.finding import Severity, by_severity
+from credproxy.doctor.finding import Severity, by_severity, nowhere
 
 
 @click.group()
@@ -35,26 +38,44 @@ def check(file: str | None, *, deep: bool) -> None:
         files = read_files(chosen)
         settings = load_files(files, home())
         if not deep:  # which reports mistakes of a policy file as well
-            read_policy(settings)
+            rules_of(files)
     except ConfigError as error:
         tell(error)
-    missing = [*dict.fromkeys(lacking(settings))]  # a rule may need it twice, and is told once
-    for subject, remedy in missing:
-        click.echo(f"{subject}\n{remedy}", err=True)
-    if missing:
-        stop(1)
+    works = _has_libraries(files, settings)
     if deep:
-        _look(chosen)
+        works = _look(chosen) and works
     else:
         distrust([("the configuration", name) for name, _ in files], settings)
+    if not works:
+        stop(1)
+    _conclude(files, settings)
+
+
+def _has_libraries(files: list[tuple[str, str]], settings: Settings) -> bool:
+    """Print each library that is missing, once for a rule that needs it twice; tell whether none is."""
+    missing = {(said, remedy): key for key, said, remedy in reversed([*lacking(settings)])}
+    place = key_places(files) if missing else nowhere
+    for (said, remedy), key in reversed(missing.items()):
+        click.echo(f"{place(key)}{said}\n{remedy}", err=True)
+    return not missing
+
+
+def _conclude(files: list[tuple[str, str]], settings: Settings) -> None:
+    """Print the warnings about rules for build actions, and that all is fine."""
+    rules = rules_of(files)
+    if rules is not None:
+        rules.warn()
     if not files:
         click.echo("no configuration file; the built-in defaults are in force")
         return
-    click.echo(f"{', '.join(name for name, _ in files)}: fine, {counted(len(settings.host), 'host rule')}")
+    found = counted(len(settings.host), "host rule")
+    if rules is not None and rules.number:
+        found += f", {counted(rules.number, 'rule')} for build actions"
+    click.echo(f"{', '.join(name for name, _ in files)}: fine, {found}")
 
 
-def _look(files: tuple[str, ...] | None) -> None:
-    """Print what is wrong with what the configuration names; exit with status 1 if something does not work."""
+def _look(files: tuple[str, ...] | None) -> bool:
+    """Print what is wrong with what the configuration names; tell whether all of it works."""
     from credproxy.cli.gathering import gather  # noqa: PLC0415  ssl takes longer than --help
     from credproxy.cli.looking import ThisMachine  # noqa: PLC0415  as above
     from credproxy.cli.tables import show_findings  # noqa: PLC0415  rich takes longer than the check
@@ -70,8 +91,7 @@ def _look(files: tuple[str, ...] | None) -> None:
         ]
     )
     show_findings(findings, verbose=False)
-    if any(finding.severity is Severity.ERROR for finding in findings):
-        stop(1)
+    return all(finding.severity is not Severity.ERROR for finding in findings)
 
 
 @config.command(short_help="Show what is in force, defaults included.")

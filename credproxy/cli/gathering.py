@@ -1,7 +1,6 @@
 """What ``doctor`` and ``config check --deep`` check: the configuration, and the files that it names."""
 
 import os
-import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -11,16 +10,15 @@ from msgspec import structs
 
 from credproxy.cli.client_certificates import unusable_certificates
 from credproxy.cli.command_error import CommandError
+from credproxy.cli.key_places import key_places
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.read_config import home, read_files, read_policy
-from credproxy.core.config.parse import ConfigError, Mistake, load, load_files, shown
+from credproxy.core.config.parse import ConfigError, Mistake, load_files
 from credproxy.core.config.settings import Settings
-from credproxy.core.formats.toml_lines import Path, locate
 from credproxy.core.kinds.uses import Bundle, LoginFile
 from credproxy.core.paths import config_files
-from credproxy.core.policy.routing import match_key
 from credproxy.doctor import configured
-from credproxy.doctor.finding import Where, nowhere
+from credproxy.doctor.finding import nowhere
 
 
 def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[configured.Facts, Logins]:
@@ -56,46 +54,12 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
         actions=rules,
         variables={name: bool(value.strip()) for name, value in os.environ.items()},
         bundles=_bundles(settings),
-        place=_where(found) if strict and found and not unreadable and settings != Settings() else nowhere,
+        place=key_places(found) if strict and found and not unreadable and settings != Settings() else nowhere,
         strict=strict,
     )
     certificates = [(f"{facts.place(key)}{said}", hint) for key, said, hint in unusable_certificates(settings)]
     broken = [*logins.broken, *certificates]
     return replace(facts, logins=logins.files, broken=broken), logins
-
-
-def _where(files: list[tuple[str, str]]) -> Where:
-    """Give the prefix of a message: ``FILE:LINE: KEY: ``, or "" if no file has the key."""
-    parts = dict(_parts(files))
-
-    def place(path: Path) -> str:
-        size = 2 if path[0] == "host" else 1
-        where = parts.get(path[:size])
-        if where is None:
-            return ""
-        name, text, begin = where
-        there = (*begin, *path[size:])
-        return str(Mistake(name, locate(text, there), shown(there), ""))
-
-    return place
-
-
-def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str, Path]]]:
-    """For each part of the settings: the file that it comes from, its text, and where in the text the part is.
-
-    Follows how files are merged (``core.config.parse.load_files``): of two rules for one host the first file's stays.
-    """
-    index, seen, keys = 0, set[object](), set[str]()
-    for name, text in files:
-        for key in tomllib.loads(text).keys() - keys:
-            keys.add(key)
-            yield (key,), (name, text, (key,))
-        mine = [match_key(rule.match) for rule in load(text, name, home=home()).host]
-        for at, host in enumerate(mine):
-            if host not in seen:
-                yield ("host", index), (name, text, ("host", at))
-                index += 1
-        seen.update(mine)
 
 
 def _of_rules(settings: Settings) -> Iterator[Logins]:

@@ -13,6 +13,7 @@ from credproxy.core.config.parse import ConfigError, decode, load_files
 from credproxy.core.config.settings import Settings
 from credproxy.core.config.trusted_files import trusted_files
 from credproxy.core.errors import Failed
+from credproxy.core.formats.toml_lines import Path as TomlPath
 from credproxy.core.kinds.uses import Library
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
@@ -66,14 +67,14 @@ def load_policy_file(path: str) -> "PolicyFile":
     return load_policy(content, path)
 
 
-def lacking(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Give the rules that need a library that is not installed, and the command that installs it."""
+def lacking(settings: Settings) -> Iterator[tuple[TomlPath, str, str]]:
+    """Give the key of each rule that needs a library that is not installed, what it needs, and the command that installs it."""
     from credproxy.adapters.libraries import is_installed  # noqa: PLC0415  asyncio takes longer than --help
     from credproxy.adapters.own_metadata import installing  # noqa: PLC0415  as above
 
-    for _, owner, use in settings.uses():
+    for key, owner, use in settings.uses():
         if isinstance(use, Library) and not is_installed(module := use.module(sys.platform)):
-            yield f"the rule for {owner} needs {module!r}, which is not installed", installing(use)
+            yield key[:2], f"the rule for {owner} needs {module!r}, which is not installed", installing(use)
 
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:

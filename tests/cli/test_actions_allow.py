@@ -127,6 +127,22 @@ def test_a_rule_that_takes_no_effect_is_warned_of(home: Path) -> None:
         "warning: actions.rule[0] denies it, and the first rule that matches decides: "
         "the new one has no effect there; put it before that one\n"
     )
+    assert (
+        f"{place_of(home)}: the rule is written, and actions.rule[0] still denies ghcr.io/my-org/app\n" in done.stdout
+    )
+    assert "may read" not in done.stdout
+
+
+def test_a_rule_for_much_is_warned_of_as_a_check_does(home: Path) -> None:
+    """A whole host, and plain http; the scheme that the note leaves out is the one that was typed."""
+    del home
+    done = run("actions", "allow", "http://files.test/**")
+    assert done.exit_code == 0
+    assert done.stderr.splitlines() == [
+        "warning: the new rule allows everything at 'files.test'",
+        "warning: the new rule allows plain http at 'files.test': others on the way may change what is fetched",
+        "note: for the repositories of a registry leave http:// out",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,30 @@ def test_check_of_a_good_file_and_of_none(home: Path) -> None:
     assert run("config", "check", str(path)).exit_code == 0
 
 
+def test_check_tells_rules_for_build_actions_that_have_no_effect(home: Path) -> None:
+    """A rule that denies too late denies nothing; they are counted, also where there are no others."""
+    rule = '[[actions.rule]]\naction = "{}"\nregistry = "ghcr.io"\nrepository = "{}"\noperations = ["blob:read"]\n'
+    path = configure(home, rule.format("allow", "x/**") + rule.format("deny", "x/secret"))
+    for args in (("config", "check"), ("config", "check", "--deep"), ("actions", "check", str(path))):
+        done = run(*args)
+        assert done.exit_code == 0
+        assert done.stderr == (
+            f"warning: {path}:6: actions.rule[1]: has no effect: actions.rule[0] allows it, "
+            "and the first that matches decides\n"
+        )
+        assert "2 rules" in done.stdout
+    assert "fine, 0 host rules, 2 rules for build actions" in run("config", "check").stdout
+
+
+def test_a_policy_file_that_is_not_there_has_the_line_that_names_it(home: Path) -> None:
+    """With the next command."""
+    path = configure(home, f'# rules\n[actions]\npolicy_file = "{home}/policy.yaml"\n')
+    assert run("config", "check").stderr == (
+        f"credproxy: {path}:3: actions.policy_file: the policy file: '{home}/policy.yaml' is not there\n"
+        f"hint: ls -l {home}/policy.yaml\n"
+    )
+
+
 def test_check_of_a_file_that_is_not_there(home: Path) -> None:
     """Two lines: what is wrong, and the next command."""
     done = run("config", "check", str(home / "nope.toml"))

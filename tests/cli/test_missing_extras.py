@@ -42,10 +42,11 @@ def test_each_rule_that_lacks_its_library_is_told_with_the_command(tmp_path: Pat
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
+    where = tmp_path / "config.toml"
     assert lines[::2] == [
-        "the rule for 'storage.googleapis.com' needs 'google.auth', which is not installed",
-        "the rule for 'acct.blob.core.windows.net' needs 'azure.identity', which is not installed",
-        "the rule for 's3.eu-west-1.amazonaws.com' needs 'botocore', which is not installed",
-        "the rule for 'team.azurecr.io' needs 'azure.identity', which is not installed",
+        f"{where}:2: host[0]: the rule for 'storage.googleapis.com' needs 'google.auth', which is not installed",
+        f"{where}:6: host[1]: the rule for 'acct.blob.core.windows.net' needs 'azure.identity', which is not installed",
+        f"{where}:10: host[2]: the rule for 's3.eu-west-1.amazonaws.com' needs 'botocore', which is not installed",
+        f"{where}:14: host[3]: the rule for 'team.azurecr.io' needs 'azure.identity', which is not installed",
     ]
     assert lines[1::2] == [installing(library) for library in (GOOGLE, AZURE, AWS, AZURE)]

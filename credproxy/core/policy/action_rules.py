@@ -95,19 +95,27 @@ class ActionRules:
                 return True
         return False
 
-    def standing(self, rule: ActionRule, operation: Operation) -> Decision:
-        """Tell what the rules already say about everything that a further rule, placed after them all, would match."""
+    def standing(self, rule: ActionRule, operation: Operation, *, before: int | None = None) -> Decision:
+        """Tell what the rules already say about everything that a further rule would match.
+
+        Args:
+            rule: the further one.
+            operation: one of its operations.
+            before: how many of the rules come before it; None for all.
+        """
         asked = _compiled(rule)
-        for index, (known, registries, pattern, objects) in enumerate(self._rules):
+        for index, (known, registries, pattern, objects) in enumerate(self._rules[:before]):
             wanted = objects is None and (operation in known.operations or "*" in known.operations)
             if wanted and registries.include(rule.registry) and includes(pattern, asked.repository):
                 return Decision(known.action == "allow", index)
         return Decision(allowed=False, rule=None)
 
-    def standing_of_objects(self, pattern: ObjectPattern) -> Decision:
+    def standing_of_objects(
+        self, pattern: ObjectPattern, *, methods: Sequence[str] = ("GET", "HEAD"), before: int | None = None
+    ) -> Decision:
         """The same for a rule for URLs, with each of its methods."""
-        for index, (known, _, _, objects) in enumerate(self._rules):
-            if objects is not None and len(known.methods) > 1 and objects.include(pattern):
+        for index, (known, _, _, objects) in enumerate(self._rules[:before]):
+            if objects is not None and {*methods} <= {*known.methods} and objects.include(pattern):
                 return Decision(known.action == "allow", index)
         return Decision(allowed=False, rule=None)
 
