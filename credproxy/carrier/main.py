@@ -1,7 +1,6 @@
 """A carrier's life: it gives up all the privileges that it can, reports that, and serves what it is sent."""
 
 import asyncio
-import gc
 import importlib
 import os
 import secrets
@@ -67,9 +66,7 @@ def prepare() -> None:
     """What the nursery does once for all processes forked from it, which can open no file afterwards."""
     for name in PRELOAD:
         importlib.import_module(name)
-    ssl.create_default_context()  # OpenSSL reads its own configuration with the first one
-    gc.collect()
-    gc.freeze()  # memory that is never collected is never written to, and stays shared between the processes
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL reads its own configuration with the first one
 
 
 def run_carrier(descriptor: int, parent: int) -> None:

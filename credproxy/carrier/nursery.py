@@ -117,16 +117,19 @@ def _drain(descriptor: int) -> None:
 
 def main() -> None:
     """Begin. The descriptor of the control socket is the only argument."""
-    from credproxy.adapters.lean_imports import import_structlog  # noqa: PLC0415  as below
+    from credproxy.adapters.lean_imports import import_aiohttp, import_structlog, kept_for_good  # noqa: PLC0415  as below
 
-    import_structlog()
-    # Imported once here, so that no carrier reads a file for it.
-    from credproxy.adapters.confinement import end_with_parent  # noqa: PLC0415  see above
-    from credproxy.carrier.main import prepare, run_carrier  # noqa: PLC0415  see above
-    from credproxy.carrier.relay_process import run_relay  # noqa: PLC0415  see above
+    # Memory that is never collected is never written to, and stays shared between the processes.
+    with kept_for_good():
+        import_structlog()
+        import_aiohttp()
+        # Imported once here, so that no carrier reads a file for it.
+        from credproxy.adapters.confinement import end_with_parent  # noqa: PLC0415  see above
+        from credproxy.carrier.main import prepare, run_carrier  # noqa: PLC0415  see above
+        from credproxy.carrier.relay_process import run_relay  # noqa: PLC0415  see above
 
-    os.environ.clear()  # the loader's variables were needed to start, and are not needed any more
-    prepare()
+        os.environ.clear()  # the loader's variables were needed to start, and are not needed any more
+        prepare()
     end_with_parent()  # a stopped process does not notice that its socket has closed
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.set_inheritable(False)
