@@ -23,6 +23,9 @@ _CLOCK = ("reasonable timeframe", "iat and exp", "issued in the future", "not ye
 _REAUTHENTICATE = ("invalid_rapt", "rapt_required", "reauth")
 """An organisation wants its users to log in again every few hours."""
 
+_NO_SUBJECT = ("was not found", "unable to retrieve identity pool subject token")
+"""What the library says of a file that is not there, and of a URL that gives none."""
+
 _FAULT: Final = {
     "service_account": "its key was deleted or its account disabled: make another key in the console, or with gcloud iam "
     "service-accounts keys create",
@@ -58,12 +61,20 @@ def told(error: Exception, name: str, *, kind: str) -> Failed:
         return incomplete(name, type(error).__name__)
     if kind == "metadata" or getattr(error, "retryable", False):
         return failed(Code.UPSTREAM_UNAVAILABLE, f"Google gives no token for {name} now", hint="try again in a minute")
+    if kind == "external_account" and any(part in text for part in _NO_SUBJECT):
+        hint = "see whether it is where the file's credential_source says: a CI job has one while it runs"
+        return unreadable(f"the subject token of {name}", "cannot be had", hint=hint)
     if any(part in text for part in _CLOCK):
         message = f"Google does not accept the time in what {name} signed: this machine's clock is wrong"
         return failed(Code.BAD_CREDENTIALS, message, hint="set the clock: timedatectl set-ntp true")
     if any(part in text for part in _REAUTHENTICATE):
         message = f"Google wants {name} to be confirmed by a new login, as an organisation may demand every few hours"
         return failed(Code.BAD_CREDENTIALS, message, hint=_LOG_IN)
+    return _refusal(text, name, again=again)
+
+
+def _refusal(text: str, name: str, *, again: str) -> Failed:
+    """Say what Google's answer means."""
     if "unable to acquire impersonated" in text:
         message = f"Google does not let {name} act for the service account that it names"
         return failed(Code.DENIED, message, hint=_FAULT["impersonated_service_account"])

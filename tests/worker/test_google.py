@@ -162,6 +162,23 @@ def test_an_external_account_of_a_url_that_acts_for_a_service_account(server: To
     assert [path for _, path, _ in server.asked] == ["/subject", "/v1/token", IMPERSONATE]
 
 
+@pytest.mark.parametrize("source", [{"file": "/nowhere/canary"}, {"url": "{}/subject"}])
+def test_a_subject_token_that_is_not_there_is_not_called_a_refusal_of_googles(
+    server: TokenServer, tmp_path: Path, source: dict[str, str]
+) -> None:
+    """As after the end of a job: Google was not asked."""
+    told: dict[str, object] = {key: value.format(server.url) for key, value in source.items()}
+    path = written(tmp_path, external(server, told))
+    failure = refused(path)
+    assert failure.code is Code.CREDENTIAL_UNREADABLE
+    assert failure.message == f"the subject token of the login in {path!r} cannot be had"
+    hint = filled(
+        failure.hint, "see whether it is where the file's credential_source says: a CI job has one while it runs"
+    )
+    assert hint == ()
+    assert [asked for asked in server.asked if asked[1] == "/v1/token"] == []
+
+
 def test_an_external_account_of_a_program_wants_the_variable_that_allows_it(
     server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
