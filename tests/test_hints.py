@@ -106,6 +106,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
     ),
     "it tells who writes a client how to ask; tests/server and tests/gateway ask so": (
         "ask for one path",
+        "write it without empty segments, dots alone and encoded slashes",
         "blobs and manifests are asked for below /v2/, with the header {}",
         "percent-encode the URL: curl -G --data-urlencode url=https://HOST/PATH --unix-socket ... http://localhost/v1/fetch",
         "connect again",

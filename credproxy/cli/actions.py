@@ -10,12 +10,13 @@ from credproxy.cli.client_certificates import shown_certificate
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.read_config import in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.cli.rule_warnings import FileRules, rules_of, rules_of_policy
-from credproxy.core.ask.target import Object, Target
+from credproxy.core.ask.target import Form, Object, Target
 from credproxy.core.ask.uri import check_canonical, parse_uri
 from credproxy.core.config.parse import ConfigError
 from credproxy.core.config.settings import Settings
 from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
+from credproxy.core.policy.objects import is_object
 from credproxy.core.policy.operations import EVERYTHING, READ, read_operation
 from credproxy.core.policy.policy import Policy
 from credproxy.core.policy.rules import Operation
@@ -61,6 +62,7 @@ def test(uri: str) -> None:
     except Failed as error:
         raise CommandError(error.failure.message, error.failure.hint) from None
     if not granted:
+        _refuse_object(policy, target)
         click.echo("nothing: this kind of URI gets no credential on the actions socket")
     objects = [one for one in granted if isinstance(one, Object)]
     if objects:
@@ -71,6 +73,21 @@ def test(uri: str) -> None:
             click.echo(f"  {policy.deciding(target.authority, name, operation=operation)} allows {operation}")
     if granted:
         _tell_certificate(settings, target, registry=not objects)
+
+
+def _refuse_object(policy: Policy, target: Target) -> None:
+    """Refuse what a rule for URLs could allow and none does, as the gateway would. Raises CommandError."""
+    if target.form is not Form.URL or target.path in {"/", "/v2/"}:
+        return
+    if not is_object(target):
+        said = f"the path {target.path!r} is ambiguous: a server may read it as another one"
+        raise CommandError(said, "write it without empty segments, dots alone and encoded slashes")
+    if target.path.startswith("/v2/") or policy.at_registry(target):
+        return
+    try:
+        policy.permit_object(target, "GET")
+    except Failed as error:
+        raise CommandError(error.failure.message, error.failure.hint) from None
 
 
 def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> None:

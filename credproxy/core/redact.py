@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 _CREDENTIAL = re.compile(r"\b(bearer|basic|token)[ =:]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_QUERY = re.compile(r"(https?://[^\s?#]+)\?\S*", re.IGNORECASE)
+# Not a pattern of URLs for any query, such as hints have: it ends with the star.
+_QUERY = re.compile(r"(https?://[^\s?#]+)\?(?!\*['\"]?(?:\s|$))\S*", re.IGNORECASE)
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"']*@", re.IGNORECASE)
 # The same without a scheme, but not an image name with its digest. At the beginning of a word the password may contain
 # a slash; each match begins where nothing of the kind precedes it, or a long text would take quadratic time.

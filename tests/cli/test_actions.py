@@ -1,5 +1,6 @@
 """``credproxy actions``: rules are added without damage to the file, and the deciding rule is named."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -115,10 +116,36 @@ def test_a_uri_that_is_not_canonical_is_refused(home: Path, uri: str) -> None:
     del home
 
 
-def test_a_kind_that_gets_nothing(home: Path) -> None:
+@pytest.mark.parametrize("uri", ["https://ghcr.io/v2/", "https://reg.test/token", "ghcr.io"])
+def test_a_kind_that_gets_nothing(home: Path, uri: str) -> None:
     """That is an answer, not an error."""
-    assert run("actions", "test", "https://ghcr.io/v2/").output.startswith("nothing: ")
+    configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "oci"\n')
+    assert run("actions", "test", uri).output.startswith("nothing: ")
+
+
+@pytest.mark.parametrize("query", ["", "?version=1"])
+def test_an_object_that_no_rule_allows_is_refused_with_the_command_that_allows_it(home: Path, query: str) -> None:
+    """As a registry's repository is, and whether or not its host has a rule; the command is the remedy."""
     del home
+    uri = f"https://files.test/other{query}"
+    refused = run("actions", "test", uri)
+    assert refused.exit_code == 1
+    said, hint = refused.stderr.splitlines()
+    assert said == "credproxy: no rule allows build actions GET of 'https://files.test/other'"
+    assert run(*shlex.split(hint.removeprefix("hint: "))[1:]).exit_code == 0
+    assert "actions.rule[0] allows GET" in run("actions", "test", uri).stdout
+
+
+@pytest.mark.parametrize("path", ["releases/../a.tar", "a//b", "a%2Fb", "./a"])
+def test_a_path_that_can_be_read_in_two_ways_is_called_so(home: Path, path: str) -> None:
+    """No rule could allow it."""
+    del home
+    refused = run("actions", "test", f"https://files.test/{path}")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        f"credproxy: the path '/{path}' is ambiguous: a server may read it as another one\n"
+        "hint: write it without empty segments, dots alone and encoded slashes\n"
+    )
 
 
 @pytest.mark.parametrize(

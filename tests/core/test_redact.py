@@ -36,3 +36,11 @@ def test_a_sentence_keeps_its_words_and_its_long_ones_are_cut() -> None:
     assert shown.endswith("... is not allowed")
     assert len(shown) < 240
     assert len(cut_words("word " * 2000, 200, most=2000)) == 2000
+
+
+def test_a_query_in_a_url_is_masked_and_a_pattern_for_any_query_is_not() -> None:
+    """A hint with a pattern is a command to paste."""
+    for text in ("https://a.test/x?sig=canary", "https://a.test/x?*canary", "https://a.test/x?*'canary'"):
+        assert mask(text) == "https://a.test/x?***"
+    for text in ("allow 'https://a.test/x?*'", 'url = "https://a.test/x?*"', "https://a.test/x?* end"):
+        assert mask(text) == text

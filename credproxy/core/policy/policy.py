@@ -89,6 +89,11 @@ class Policy:
             return True, "a signature for this URL alone"
         return False, f'the credential of provider = "{rule.tag()}" cannot be narrowed to it'
 
+    def at_registry(self, target: Target) -> bool:
+        """Whether its host is a registry by the configuration: there are no objects there, but repositories."""
+        rule = self._router.match(target)
+        return rule is not None and rule.is_registry
+
     def name(self, decision: Decision) -> str | None:
         """Name the rule that decides; None if none matches."""
         return None if decision.rule is None else self._place.name(decision.rule)
@@ -130,7 +135,9 @@ class Policy:
         decision = self.rules.decide_object(target, method)
         if not decision.allowed:
             url = f"{target.origin}{target.path}"
-            raise self._denied(f"{method} of {url!r}", decision, self._place.remedy_for(url))
+            # A pattern without a query matches no URL with one.
+            remedy = self._place.remedy_for(f"{url}?*" if target.query else url)
+            raise self._denied(f"{method} of {url!r}", decision, remedy)
 
     def permit(self, registry: Authority, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit one request to a registry, or raise; a mount also reads its source (TX-22).
