@@ -156,7 +156,7 @@ def _daemon(known: _Gathered, around: service.Facts) -> daemon.Facts:
         version=__version__,
         theirs=running.version,
         units=around.listening,
-        autostart=known.environ.get("CREDPROXY_AUTOSTART") != "0",
+        autostart=known.environ.get("CREDPROXY_AUTOSTART", ""),
         sandbox=probing.from_sandbox(path) if helper.served else None,
         any_namespace=not same,
         clocks=running.clocks,

@@ -80,7 +80,7 @@ class Facts:
         me: the uid of this user.
         version: of this program; ``theirs`` of the daemon, "" if unknown.
         units: of the sockets, those that systemd says are listening.
-        autostart: whether the helper may start a daemon.
+        autostart: ``CREDPROXY_AUTOSTART``: whether the helper may start a daemon.
         sandbox: status that a caller in namespaces of its own got on the helper socket; None if that was not tried.
         any_namespace: the configuration admits callers of all namespaces.
         unbound: carriers of the daemon that say that they can open files.
@@ -94,7 +94,7 @@ class Facts:
     version: str
     theirs: str = ""
     units: frozenset[str] = frozenset()
-    autostart: bool = True
+    autostart: str = ""
     sandbox: int | None = None
     any_namespace: bool = False
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -104,6 +104,9 @@ class Facts:
 
 def check(facts: Facts) -> Iterator[Finding]:
     """Check both sockets."""
+    if facts.autostart not in {"", "0", "1"}:
+        said = f"CREDPROXY_AUTOSTART is {facts.autostart!r}: credproxy-helper refuses all but 0 and 1"
+        yield topic.error(said, "unset CREDPROXY_AUTOSTART")
     if facts.helper.reply.outcome is SocketOutcome.ABSENT and not facts.units:
         yield from _not_running(facts)
         yield from _place(facts.helper, facts.me)
@@ -126,7 +129,7 @@ def _not_running(facts: Facts) -> Iterator[Finding]:
         yield topic.error(
             f"the socket path {path!r} is longer than {PATH_LIMIT} bytes", "export CREDPROXY_SOCKET=/a/shorter/path"
         )
-    elif facts.autostart:
+    elif facts.autostart != "0":
         yield topic.note(
             f"no daemon listens at {path!r}; the first credproxy-helper call starts one", "credproxy serve"
         )

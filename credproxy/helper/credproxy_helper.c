@@ -246,6 +246,20 @@ static _Noreturn void refuse_timeout(void)
          setting("CREDPROXY_TIMEOUT"));
 }
 
+static bool may_start(void)
+{
+    const char *wanted = setting("CREDPROXY_AUTOSTART");
+    return wanted == NULL || strcmp(wanted, "0") != 0;
+}
+
+/* A user who writes "false" or "no" wants no daemon: it must not be started because only 0 was understood. */
+static void check_autostart(void)
+{
+    const char *wanted = setting("CREDPROXY_AUTOSTART");
+    if (wanted != NULL && strcmp(wanted, "0") != 0 && strcmp(wanted, "1") != 0)
+        fail("set it to 0 or to 1, or unset it", "CREDPROXY_AUTOSTART must be '0' or '1', not '%s'", wanted);
+}
+
 static void __attribute__((format(printf, 3, 4))) put_path(char *out, size_t room, const char *format, ...)
 {
     va_list arguments;
@@ -518,8 +532,7 @@ static _Noreturn void give_up(const struct start *start, const char *log)
 static bool bring_up(struct start *start)
 {
     static char program[PATH_ROOM], log[PATH_ROOM];
-    const char *wanted = setting("CREDPROXY_AUTOSTART");
-    bool allowed = wanted == NULL || strcmp(wanted, "0") != 0;
+    bool allowed = may_start();
     if (start->until == 0) {
         start->began = now_ms();
         start->until = not_after_deadline(allowed ? START_WAIT_MS : is_directory(directory) ? RETURN_WAIT_MS : 0);
@@ -999,6 +1012,7 @@ static int serve_bazel(int argc, char **argv)
     size_t length = named ? put_uri(argv[3]) : read_stdin();
     if (!timeout_valid)
         refuse_timeout();
+    check_autostart();
     if (length == 0)
         fail("write {\"uri\": \"https://...\"} to it, or use `credproxy-helper get --uri URI`",
              "the request on standard input is empty");
@@ -1051,6 +1065,7 @@ static int serve_docker(int argc, char **argv)
     size_t length = read_stdin();
     if (!timeout_valid)
         refuse_timeout();
+    check_autostart();
     if (length == 0)
         return say(STDOUT_FILENO, "no credentials server URL\n", 1); /* the wording of the protocol */
     find_socket();

@@ -201,6 +201,13 @@ def refuse_timeout() -> Stop:
     )
 
 
+def check_autostart() -> None:
+    """A user who writes "false" or "no" wants no daemon: it must not be started because only 0 was understood."""
+    wanted = setting(b"CREDPROXY_AUTOSTART")
+    if wanted not in {b"", b"0", b"1"}:
+        raise Stop(b"CREDPROXY_AUTOSTART must be '0' or '1', not '%b'" % wanted, b"set it to 0 or to 1, or unset it")
+
+
 def fit(path: bytes, most: int) -> bytes:
     """Check that a path is not too long for its use."""
     if len(path) > most:
@@ -886,6 +893,7 @@ def serve_bazel(arguments: list[bytes]) -> int:
     body = put_uri(arguments[2]) if named else read_stdin()
     if not timeout_valid:
         raise refuse_timeout()
+    check_autostart()
     if not body:
         raise Stop(
             b"the request on standard input is empty",
@@ -932,6 +940,7 @@ def serve_docker(arguments: list[bytes]) -> int:
     body = read_stdin()
     if not timeout_valid:
         raise refuse_timeout()
+    check_autostart()
     if not body:
         return say(1, b"no credentials server URL\n", 1)
     find_socket()

@@ -63,9 +63,17 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
     """A fresh installation has no errors."""
     absent = replace(FINE, helper=nothing(), actions=nothing("actions"))
     assert [(severity, remedy) for severity, _, remedy in told(check(absent))] == [("note", "credproxy serve")]
-    (finding,) = bad(check(replace(absent, autostart=False)))
+    (finding,) = bad(check(replace(absent, autostart="0")))
     assert finding[0] == "error"
     assert "CREDPROXY_AUTOSTART=0" in finding[1]
+    found = bad(check(replace(absent, autostart="false")))
+    assert found == [
+        (
+            "error",
+            "CREDPROXY_AUTOSTART is 'false': credproxy-helper refuses all but 0 and 1",
+            "unset CREDPROXY_AUTOSTART",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,18 @@ def test_an_invalid_timeout_is_an_error(helper: Helper, place: Place, text: str)
     ]
 
 
+@pytest.mark.parametrize("text", ["false", "no", "00", " 0", "2"])
+def test_an_invalid_word_about_starting_is_an_error(helper: Helper, place: Place, text: str) -> None:
+    """Somebody who writes it wants no daemon: it is not started, and not asked either."""
+    with ScriptedDaemon(place.socket) as daemon:
+        result = call([helper.bazel, "get"], b"x" * 65_536, env=place.env(CREDPROXY_AUTOSTART=text))
+    assert (result.code, result.stdin_broke, daemon.connections) == (1, False, 0)
+    assert result.lines == [
+        f"CREDPROXY_AUTOSTART must be '0' or '1', not '{text}'",
+        "set it to 0 or to 1, or unset it",
+    ]
+
+
 def test_a_daemon_that_breaks_every_first_connection_loses_no_answer(helper: Helper, place: Place) -> None:
     """Eight at once are cut off, and all ask again (R16)."""
 
