@@ -92,6 +92,8 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "credproxy doctor",
         "credproxy status --json",
         "ls -ld {}",
+        "df {}",
+        "findmnt --target {}",
         "ls -l {}",
         "journalctl --user --unit={}",
         "the paths are in docs/reference/api.md",

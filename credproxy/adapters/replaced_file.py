@@ -26,6 +26,13 @@ def replace_file(place: Path, content: bytes) -> None:
     The content is on the disk when this returns. Raises OSError: the file is unchanged.
     """
     target = place.resolve()  # the file behind the link of a dotfiles repository, not the link
+    try:
+        _replace(target, content)
+    except OSError as error:  # the system names the temporary file, or none at all where the disk is full
+        raise OSError(error.errno, os.strerror(error.errno or 0), str(target)) from None
+
+
+def _replace(target: Path, content: bytes) -> None:
     mode = target.stat().st_mode & 0o777 if target.exists() else _PRIVATE
     make_folders(target.parent, 0o700)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -13,7 +13,7 @@ import click
 
 from credproxy.adapters.replaced_file import replace_file
 from credproxy.cli.client import NoDaemonError, call_in_turn
-from credproxy.cli.command_error import CommandError, unreadable
+from credproxy.cli.command_error import CommandError, unreadable, unwritable
 from credproxy.cli.logins import find_logins
 from credproxy.cli.read_config import home, in_force, policy_in_force, read_content, read_policy
 from credproxy.core.ask.docker_hub import is_hub
@@ -65,7 +65,7 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
             _warn(known, own)
             # A table of an array may be anywhere, so the text need not be parsed or moved.
             whole = f"{text.rstrip()}\n\n{wish.text}" if text.strip() else wish.text
-            replace_file(place, _checked_text(whole, place).encode())
+            _write(place, _checked_text(whole, place))
             may = f"build actions may {'read and write' if write else 'read'} {pattern}"
             said = f"the rule is written, and {known.denied} still denies {pattern}" if known.denied else may
             click.echo(f"{place}: {said}")
@@ -85,6 +85,13 @@ def _note(wish: "_WantedRule", rule: ActionRule, pattern: str) -> None:
     scheme, _, rest = pattern.partition("://")
     if not wish.registry and _is_pattern(rest):
         click.echo(f"note: for the repositories of a registry leave {scheme}:// out", err=True)
+
+
+def _write(place: Path, text: str) -> None:
+    try:
+        replace_file(place, text.encode())
+    except OSError as error:
+        raise unwritable(str(place), error, before="nothing was changed: ") from None
 
 
 def _own_place() -> Path:

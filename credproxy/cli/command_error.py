@@ -1,5 +1,6 @@
 """How the commands report errors: message, then hint, on stderr; lower case, no final period."""
 
+import errno
 import os
 import sys
 from shlex import quote
@@ -39,6 +40,20 @@ def unreadable(path: str, error: OSError, *, before: str = "") -> CommandError:
     """Say in the system's words, not in Python's, why a file cannot be used; ``before`` is the beginning of the message."""
     said = os.strerror(error.errno or 0).lower()
     return CommandError(f"{before}{path!r} cannot be read: {said}", f"ls -ld {quote(path or '.')}")
+
+
+def unwritable(path: str, error: OSError, *, before: str = "") -> CommandError:
+    """The same for a file that cannot be written; the hint looks at what is in the way: the disk, or the folder."""
+    said = os.strerror(error.errno or 0).lower()
+    return CommandError(f"{before}{path!r} cannot be written: {said}", look_where(path, error.errno or 0))
+
+
+def look_where(path: str, number: int) -> str:
+    """The command that shows why a file cannot be written, by the system's number of the error."""
+    folder = quote(os.path.dirname(path) or ".")  # noqa: PTH120  as it is, whatever is there
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return f"df {folder}"
+    return f"findmnt --target {folder}" if number == errno.EROFS else f"ls -ld {folder}"
 
 
 def stop(status: int) -> NoReturn:

@@ -23,7 +23,7 @@ from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.docker_config import Index
-from credproxy.core.paths import actions_socket, helper_socket, log_file, login_file
+from credproxy.core.paths import actions_socket, config_files, config_home, helper_socket, log_file, login_file
 from credproxy.doctor import (
     bazel,
     bazelrc_reader,
@@ -32,6 +32,7 @@ from credproxy.doctor import (
     daemon,
     network,
     programs,
+    room,
     sandbox,
     service,
     worker,
@@ -88,6 +89,7 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     around = _service(known)
     running = _daemon(known, around)
     yield from daemon.check(running)
+    yield from _room(known, running=running.helper.served)
     yield from service.check(around)
     yield from _carriers(running.unbound)
     yield from _worker(known, running.worker)
@@ -105,6 +107,14 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     yield from sandbox.check(machine, facts, lines=lines)
     if with_network:
         yield from _network(known)
+
+
+def _room(known: _Gathered, *, running: bool) -> Iterator[Finding]:
+    config, logins = config_files(known.environ)[0], login_file(known.environ)
+    others = {"the log": log_file(known.environ)} | ({"logins": logins} if logins else {})
+    others |= {"the configuration": config} if config_home(known.environ) else {}
+    folders = {name: str(Path(path).parent) for name, path in others.items()}
+    yield from room.check(known.machine, sockets=str(Path(_socket(known)).parent), running=running, others=folders)
 
 
 def _carriers(unbound: int) -> Iterator[Finding]:
@@ -157,6 +167,7 @@ def _daemon(known: _Gathered, around: service.Facts) -> daemon.Facts:
         theirs=running.version,
         units=around.listening,
         autostart=known.environ.get("CREDPROXY_AUTOSTART", ""),
+        blocked=known.machine.obstacle(str(Path(path).parent)) is not None,
         sandbox=probing.from_sandbox(path) if helper.served else None,
         any_namespace=not same,
         clocks=running.clocks,

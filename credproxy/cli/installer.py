@@ -9,7 +9,7 @@ from pathlib import Path
 
 from credproxy.adapters.directories import make_folders
 from credproxy.cli import units
-from credproxy.cli.command_error import CommandError
+from credproxy.cli.command_error import CommandError, unwritable
 from credproxy.cli.installation import Installation, InstallStep
 from credproxy.cli.read_config import read_content
 from credproxy.core.unit_names import SERVICE
@@ -102,11 +102,14 @@ class Installer:
             return
         self.say(f"{self._verb('write', 'wrote')}  {path}")
         if not self.dry_run:
-            make_folders(path.parent, 0o755)
-            beside = path.with_name(path.name + ".new")
-            beside.write_text(text, encoding="utf-8")
-            beside.chmod(0o644)
-            beside.rename(path)
+            try:
+                make_folders(path.parent, 0o755)
+                beside = path.with_name(path.name + ".new")
+                beside.write_text(text, encoding="utf-8")
+                beside.chmod(0o644)
+                beside.rename(path)
+            except OSError as error:
+                raise unwritable(str(path), error) from None
 
     def _remove(self, path: Path) -> None:
         if _read(path) is None:

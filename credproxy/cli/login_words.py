@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from credproxy.cli.command_error import CommandError
+from credproxy.cli.command_error import CommandError, look_where
 from credproxy.core.ask.stored import UNLOCK
 from credproxy.core.errors import Failed
 
@@ -54,4 +54,5 @@ def told() -> Iterator[None]:
         raise LoginError(f"nothing was changed: no keyring: {error}", hint) from None
     except OSError as error:
         said = os.strerror(error.errno or 0).lower()
-        raise LoginError(f"nothing was changed: {error.filename or 'a file'}: {said}", "credproxy doctor") from None
+        hint = look_where(str(error.filename), error.errno or 0) if error.filename else "credproxy doctor"
+        raise LoginError(f"nothing was changed: {error.filename or 'a file'}: {said}", hint) from None

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -12,7 +12,7 @@ from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import LOGIN, Settings
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.formats.docker_config import Index, parse_index
+from credproxy.core.formats.docker_config import Index, parse_index, read_entry
 from credproxy.core.formats.docker_programs import broken_helper, install_program, is_program, listed, unusable_program
 from credproxy.core.formats.git_credential import GitHelpers, named_helpers
 from credproxy.core.formats.login_file import parse_logins
@@ -63,12 +63,23 @@ def find_logins(settings: Settings) -> Logins:
                 docker[place] = index = parse_index(content, where)
                 odd = [broken_helper(key, where).failure for key, program in index.helpers.values() if not program]
                 broken.extend((failure.message, failure.hint) for failure in odd)
+                broken.extend((failure.message, failure.hint) for failure in _odd_entries(content, index, where))
         except Failed as error:
             broken.append((error.failure.message, error.failure.hint))
     path = netrc_file(os.environ, settings.netrc)
     content = _read(path, broken) if path else None
     machines = frozenset[str]() if content is None else _machines(path or "", content, broken)
     return Logins(docker, path if path and content is not None else "", machines, broken)
+
+
+def _odd_entries(content: bytes, index: Index, where: str) -> Iterator[Failure]:
+    """What is wrong with logins in the file itself: those that no program answers for."""
+    for name, key in index.auths.items():
+        if not index.store and name.partition("/")[0] not in index.helpers:
+            try:
+                read_entry(content, key, where=where)
+            except Failed as error:
+                yield error.failure
 
 
 def _machines(path: str, content: bytes, broken: list[tuple[str, str]]) -> frozenset[str]:

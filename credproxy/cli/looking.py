@@ -3,10 +3,15 @@
 import os
 import shutil
 from pathlib import Path
+from shlex import quote
 
 from credproxy.adapters.file_exposure import way
 from credproxy.adapters.root_uids import roots
-from credproxy.doctor.machine import READ_LIMIT, PathState
+from credproxy.doctor.machine import READ_LIMIT, Obstacle, PathState
+
+
+_LEAST = 64 * 1024
+"""Bytes below which a disk counts as full: a log and a file of logins take that."""
 
 
 class ThisMachine:
@@ -52,6 +57,25 @@ class ThisMachine:
                 return file.read(READ_LIMIT)
         except OSError:
             return None
+
+    def obstacle(self, path: str) -> Obstacle | None:
+        """Why no file can be made in a folder, which need not exist yet. Asks, and tries nothing: doctor changes nothing."""
+        place = Path(path)
+        folder = next((str(each) for each in (place, *place.parents) if each.exists()), "/")
+        try:
+            found = os.statvfs(folder)
+        except OSError:
+            return None
+        if found.f_flag & os.ST_RDONLY:
+            return Obstacle(folder, "is on a file system that can only be read", f"findmnt --target {quote(folder)}")
+        # What is not a disk may count nothing.
+        if found.f_blocks and found.f_bavail * found.f_frsize < _LEAST:
+            return Obstacle(folder, "is on a file system that is full", f"df {quote(folder)}")
+        if found.f_files and not found.f_favail:
+            return Obstacle(folder, "is on a file system that has no room for another file", f"df -i {quote(folder)}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return Obstacle(folder, "cannot be written to by you", f"ls -ld {quote(folder)}")
+        return None
 
     def which(self, name: str, path: str | None = None) -> str | None:
         """Find a program."""

@@ -81,6 +81,7 @@ class Facts:
         version: of this program; ``theirs`` of the daemon, "" if unknown.
         units: of the sockets, those that systemd says are listening.
         autostart: ``CREDPROXY_AUTOSTART``: whether the helper may start a daemon.
+        blocked: its socket cannot be made, which ``room`` reports.
         sandbox: status that a caller in namespaces of its own got on the helper socket; None if that was not tried.
         any_namespace: the configuration admits callers of all namespaces.
         unbound: carriers of the daemon that say that they can open files.
@@ -95,6 +96,7 @@ class Facts:
     theirs: str = ""
     units: frozenset[str] = frozenset()
     autostart: str = ""
+    blocked: bool = False
     sandbox: int | None = None
     any_namespace: bool = False
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -129,6 +131,8 @@ def _not_running(facts: Facts) -> Iterator[Finding]:
         yield topic.error(
             f"the socket path {path!r} is longer than {PATH_LIMIT} bytes", "export CREDPROXY_SOCKET=/a/shorter/path"
         )
+    elif facts.blocked:
+        yield topic.note(f"no daemon listens at {path!r}, and none can")
     elif facts.autostart != "0":
         yield topic.note(
             f"no daemon listens at {path!r}; the first credproxy-helper call starts one", "credproxy serve"

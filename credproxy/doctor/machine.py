@@ -60,6 +60,21 @@ class PathState:
         return bool(self.mode & 0o077)
 
 
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why nothing can be written below a folder.
+
+    Attributes:
+        folder: the nearest one that exists.
+        problem: what is said of it, as in "its file system is full".
+        remedy: the command that shows it.
+    """
+
+    folder: str
+    problem: str
+    remedy: str
+
+
 class Machine(Protocol):
     """This machine's files, read only; no method raises."""
 
@@ -83,6 +98,10 @@ class Machine(Protocol):
 
     def read(self, path: str) -> bytes | None:
         """The content, at most 1 MiB; None if it cannot be read."""
+        ...
+
+    def obstacle(self, path: str) -> Obstacle | None:
+        """Why no file can be made in a folder, which need not exist yet; None if one can."""
         ...
 
     def which(self, name: str, path: str | None = None) -> str | None:

@@ -14,6 +14,9 @@ from tests.cli.test_commands import configure, home, run
 __all__ = ["home"]  # the fixture
 
 
+BAD = "is not base64 of UTF-8"
+
+
 @pytest.fixture
 def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Bazel workspace, and the command line in a directory of it."""
@@ -40,6 +43,17 @@ def test_a_clean_home_has_no_errors(workspace: Path) -> None:
     assert done.output.splitlines()[-1].startswith("0 errors, 0 warnings, ")
     assert "-> credproxy serve" in done.output
     del workspace
+
+
+def test_a_login_of_docker_s_that_the_daemon_cannot_use_is_an_error(home: Path, workspace: Path) -> None:
+    """The helper fails with credential_unreadable, and troubleshooting sends a user here; the secret is not shown."""
+    del workspace
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    entries = '"ghcr.io": {"auth": "canary!"}, "reg.test": {"auth": "dTpw"}, "own.test": {"auth": "!"}'
+    (docker / "config.json").write_text(f'{{"auths": {{{entries}}}, "credHelpers": {{"own.test": "pass"}}}}')
+    said = [finding["message"] for finding in findings() if "auth" in finding["message"]]
+    assert said == [f"the entry 'ghcr.io' of the docker configuration '{docker}/config.json' has an 'auth' that {BAD}"]
 
 
 def test_a_broken_home_is_reported_with_the_errors_first(home: Path, workspace: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from credproxy.core.ownership import ROOT
 from credproxy.doctor.finding import Finding, Severity
-from credproxy.doctor.machine import PathState
+from credproxy.doctor.machine import Obstacle, PathState
 
 
 ME = 1000
@@ -19,6 +19,7 @@ class FakeMachine:
     places: dict[str, PathState] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
     programs: dict[str, str] = field(default_factory=dict)
+    obstacles: dict[str, Obstacle] = field(default_factory=dict)
     uid: int = ME
     roots: frozenset[int] = ROOT
 
@@ -48,6 +49,10 @@ class FakeMachine:
     def read(self, path: str) -> bytes | None:
         """Its content."""
         return self.content.get(path)
+
+    def obstacle(self, path: str) -> Obstacle | None:
+        """What is in the way there, if anything was put in it."""
+        return self.obstacles.get(path)
 
     def which(self, name: str, path: str | None = None) -> str | None:
         """Found on PATH."""
