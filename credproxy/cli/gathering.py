@@ -30,7 +30,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
             and netrc files of rules.
     """
     found: list[tuple[str, str]] = []
-    settings, rules, unreadable = Settings(), 0, ""
+    settings, rules, unreadable, way_out = Settings(), 0, "", ""
     mistakes: tuple[Mistake, ...] = ()
     try:
         found = read_files(files)
@@ -39,7 +39,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
             policy = read_policy(settings)
             rules = len(settings.actions.rule if policy is None else policy.rules)
     except CommandError as error:
-        unreadable = error.message
+        unreadable, way_out = error.message, error.hint
     except ConfigError as error:
         mistakes = error.mistakes
     logins = find_logins(settings)
@@ -51,6 +51,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
         settings,
         mistakes=mistakes,
         unreadable=unreadable,
+        way_out=way_out,
         actions=rules,
         variables={name: bool(value.strip()) for name, value in os.environ.items()},
         bundles=_bundles(settings),

@@ -24,7 +24,7 @@ class Facts:
         places: where it looks, in order of precedence.
         files: those that exist.
         mistakes: why they cannot be used, including mistakes of the policy file.
-        unreadable: a file that exists and cannot be read, and why; "" for none.
+        unreadable: a file that exists and cannot be read, and why; "" for none. ``way_out``: what to do about it.
         logins: docker's, podman's and netrc files that exist.
         broken: what is unusable in those, or a client certificate, and what to do.
         actions: how many rules there are for build actions.
@@ -36,6 +36,7 @@ class Facts:
     settings: Settings
     mistakes: Sequence[Mistake] = ()
     unreadable: str = ""
+    way_out: str = ""
     logins: Sequence[str] = ()
     broken: Sequence[tuple[str, str]] = ()
     actions: int = 0
@@ -48,7 +49,7 @@ class Facts:
 def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
     """Check the files and their content."""
     if facts.unreadable:
-        yield topic.error(facts.unreadable, "credproxy config path")
+        yield topic.error(facts.unreadable, facts.way_out or "credproxy config path")
     for mistake in facts.mistakes:
         policy = mistake.where == facts.settings.actions.policy_file
         again = f"credproxy actions check {quote(mistake.where)}" if policy else "credproxy config check"

@@ -215,10 +215,8 @@ def _listener(door: SocketState, facts: Facts) -> Iterator[Finding]:
 
 def _version(facts: Facts) -> Iterator[Finding]:
     if facts.theirs and facts.theirs != facts.version:
-        pid = facts.helper.reply.pid  # 0 if it is not visible, and `kill 0` would end the shell that runs the remedy
-        by_hand = f"kill {pid}" if pid else "credproxy restart"
-        restart = f"systemctl --user restart {SERVICE}" if facts.units else by_hand
-        yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)
+        said = f"the daemon that runs is version {facts.theirs}, this program is {facts.version}"
+        yield topic.warning(said, "credproxy restart")
 
 
 def _clocks(clocks: Mapping[str, int]) -> Iterator[Finding]:

@@ -153,6 +153,7 @@ def test_a_file_of_the_user_that_its_mode_alone_keeps_shut_is_opened(home: Path)
     done = alone(home, "config", "check")
     advice = done.stderr.splitlines()[-1].removeprefix("hint: ")
     assert filled(advice, "chmod u+r {}") == (str(path),)
+    assert f"-> {advice}" in alone(home, "doctor").stdout
     subprocess.run(shlex.split(advice), check=True, timeout=20)
     assert alone(home, "config", "check").returncode == 0
 

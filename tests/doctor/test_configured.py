@@ -42,7 +42,13 @@ def test_without_a_file_everything_is_fine() -> None:
 def test_a_file_that_cannot_be_read_is_an_error() -> None:
     """The daemon would report its mistake to all callers."""
     facts = Facts((CONFIG,), (), Settings(), unreadable=f"'{CONFIG}' cannot be read: PermissionError")
-    assert told(check(FakeMachine(), facts))[0][0] == "error"
+    assert told(check(FakeMachine(), facts))[0][::2] == ("error", "credproxy config path")
+
+
+def test_the_way_out_is_that_of_the_commands_that_read_the_file() -> None:
+    """One remedy for one mistake, whichever command finds it."""
+    facts = Facts((CONFIG,), (), Settings(), unreadable="it cannot be read", way_out=f"chmod u+r {CONFIG}")
+    assert told(check(FakeMachine(), facts))[0] == ("error", "it cannot be read", f"chmod u+r {CONFIG}")
 
 
 def test_a_configuration_that_others_can_replace_is_an_error() -> None:
