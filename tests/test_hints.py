@@ -110,6 +110,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "ask for one path",
         "write it without empty segments, dots alone and encoded slashes",
         "blobs and manifests are asked for below /v2/, with the header {}",
+        "percent-encode it: %FF for the byte 0xff",
         "percent-encode the URL: curl -G --data-urlencode url=https://HOST/PATH --unix-socket ... http://localhost/v1/fetch",
         "connect again",
         "begin it again",

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,9 @@ from credproxy.helper import credproxy_helper
 
 
 _TIMEOUT = 12.0
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
+"""A byte that is not UTF-8, as Python holds it."""
+
 _LONGEST_WAIT = 10.0
 """Seconds of all pauses together; after a longer wait a user would think that the program hangs."""
 
@@ -103,20 +107,29 @@ def call_in_turn(
     return as_object(content)
 
 
+def _encoded(body: object) -> bytes | None:
+    """The body of a request. Raises CommandError for a word of the command line that JSON cannot hold: it is not text."""
+    for name, value in body.items() if isinstance(body, dict) else ():
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            called = "URI" if name == "uri" else name
+            raise CommandError(f"the {called} has a byte that is not ASCII", "percent-encode it: %FF for the byte 0xff")
+    return None if body is None else json.dumps(body).encode()
+
+
 def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
-    place = socket_path(os.environ)
+    place, content = socket_path(os.environ), _encoded(body)
     connection = VerifiedConnection(place)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body).encode())
+        connection.request(method, path, content)
         response = connection.getresponse()
-        content = response.read()
+        answer = response.read()
     except (FileNotFoundError, ConnectionRefusedError):
         raise NoDaemonError(place) from None
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(f"the daemon at {place} does not answer: {type(error).__name__}", its_log()) from None
     finally:
         connection.close()
-    return response.status, content
+    return response.status, answer
 
 
 def its_log() -> str:

@@ -56,7 +56,7 @@ def _has_libraries(files: list[tuple[str, str]], settings: Settings) -> bool:
     missing = {(said, remedy): key for key, said, remedy in reversed([*lacking(settings)])}
     place = key_places(files) if missing else nowhere
     for (said, remedy), key in reversed(missing.items()):
-        click.echo(f"{place(key)}{said}\n{remedy}", err=True)
+        click.echo(f"{place(key)}{said}\nhint: {remedy}", err=True)
     return not missing
 
 

@@ -91,8 +91,8 @@ def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
             continue  # the code that needs the file reports that it is missing
         for one in found:
             refused = refused or one.grave
-            verdict = f"is not trusted: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
-            click.echo(f"{subject} {name!r} {verdict}\n{one.remedy}", err=True)
+            begin, verdict = ("credproxy", "is not trusted: it ") if one.grave else ("warning", "")
+            click.echo(f"{begin}: {subject} {name!r} {verdict}{one.problem}\nhint: {one.remedy}", err=True)
     if refused:
         stop(1)
 

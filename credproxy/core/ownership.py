@@ -51,9 +51,9 @@ def exposure(place: str, *, owner: int, mode: int, me: int, roots: frozenset[int
     if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
         return None  # a link has no mode; in a sticky folder others can add files but not replace ours
     if mode & stat.S_IWOTH:
-        return Exposure(f"could be replaced by others: {place!r} is writable", f"chmod go-w {quote(place)}")
+        return Exposure(f"could be replaced by others: everybody may write {place!r}", f"chmod go-w {quote(place)}")
     if mode & stat.S_IWGRP:
         return Exposure(
-            f"could be replaced by its group: {place!r} is writable", f"chmod go-w {quote(place)}", grave=False
+            f"could be replaced by its group, which may write {place!r}", f"chmod go-w {quote(place)}", grave=False
         )
     return None

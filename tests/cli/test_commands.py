@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from credproxy.cli import main
+from tests.cli.daemon import serving
 
 
 @pytest.fixture
@@ -241,3 +242,37 @@ def test_a_password_in_what_was_typed_is_not_printed(home: Path, command: str, *
     done = run(*command.split(), url, *([url, url] if more else []))
     assert done.output
     assert "canary-pass" not in done.output
+
+
+@pytest.mark.parametrize(
+    "words", [("explain", "https://x.test/\udcff"), ("get", "https://x.test/\udcff"), ("flush", "\udcff")]
+)
+def test_a_byte_that_is_no_text_is_called_so(home: Path, words: tuple[str, str]) -> None:
+    """It cannot be in the JSON that the daemon is sent, whose complaint would be about JSON that nobody typed."""
+    with serving(home) as daemon:
+        done = run(*words)
+    assert (done.exit_code, daemon.asked) == (1, [])
+    assert " has a byte that is not ASCII\n" in done.stderr
+
+
+def test_a_configuration_that_others_may_write_is_an_error_like_any_other(home: Path) -> None:
+    """Who may, and the next command."""
+    path = configure(home, "")
+    path.chmod(0o666)
+    done = run("config", "check")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        (
+            f"credproxy: the configuration '{path}' is not trusted: it could be replaced by others: "
+            f"everybody may write '{path}'\nhint: chmod go-w {path}\n"
+        ),
+    )
+    path.chmod(0o660)
+    done = run("config", "check")
+    assert (done.exit_code, done.stderr) == (
+        0,
+        (
+            f"warning: the configuration '{path}' could be replaced by its group, which may write '{path}'\n"
+            f"hint: chmod go-w {path}\n"
+        ),
+    )

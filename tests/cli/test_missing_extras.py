@@ -49,4 +49,4 @@ def test_each_rule_that_lacks_its_library_is_told_with_the_command(tmp_path: Pat
         f"{where}:10: host[2]: the rule for 's3.eu-west-1.amazonaws.com' needs 'botocore', which is not installed",
         f"{where}:14: host[3]: the rule for 'team.azurecr.io' needs 'azure.identity', which is not installed",
     ]
-    assert lines[1::2] == [installing(library) for library in (GOOGLE, AZURE, AWS, AZURE)]
+    assert lines[1::2] == [f"hint: {installing(library)}" for library in (GOOGLE, AZURE, AWS, AZURE)]

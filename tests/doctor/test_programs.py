@@ -38,7 +38,7 @@ def test_a_program_that_only_its_user_can_replace_is_fine() -> None:
         ),
         (
             FakeMachine().put("/opt/corp/helper", 0o755).place("/opt/corp", stat.S_IFDIR | 0o777),
-            "could be replaced by others: '/opt/corp' is writable",
+            "could be replaced by others: everybody may write '/opt/corp'",
             "chmod go-w /opt/corp",
         ),
     ],

@@ -350,7 +350,7 @@ def test_files_that_it_names_are_judged_before_they_are_trusted() -> None:
     auth = {**JWT_AUTH, "jwt": {"source": "file", "path": "/jwt"}}
     named = {"ca_bundle": "/ca", "client_cert": "/cert", "client_key": "/key"}
     settings = msgspec.convert({"source": "vault", "path": "a", "auth": auth, **named}, VaultSource)
-    certificates = {Bundle("/ca"), Bundle("/cert", "client_cert"), SecretFile("/key", pem=True)}
+    certificates = {Bundle("/ca"), Bundle("/cert", "client_cert", "/key"), SecretFile("/key", pem=True)}
     assert set(settings.uses()) == {SecretFile("/jwt"), *certificates}
     default = msgspec.convert(
         {"source": "vault", "path": "a", "auth": {"method": "kubernetes", "role": "r"}}, VaultSource

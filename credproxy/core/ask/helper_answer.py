@@ -4,6 +4,7 @@ EngFlow's own library emits ``null`` for unknown values, others write fractions 
 header may carry is always refused.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ import msgspec
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.empty import empty_answer
 from credproxy.core.ask.message import header_problem
+from credproxy.core.redact import mask_name
 
 
 _HEADERS = 32
@@ -24,17 +26,15 @@ class HelperAnswerError(Exception):
     """What is wrong with an answer; never quotes it."""
 
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
 @dataclass(frozen=True, slots=True)
 class HelperAnswer:
     """Headers as in a Grant, and the POSIX second of expiry if one was given."""
 
     headers: tuple[tuple[str, tuple[Secret, ...]], ...]
     expires: float | None
-
-
-class _PrintedAnswer(msgspec.Struct, frozen=True):
-    headers: dict[str, list[str]] | None = None
-    expires: str | None = None
 
 
 def parse_helper_answer(output: bytes) -> HelperAnswer:
@@ -46,13 +46,30 @@ def parse_helper_answer(output: bytes) -> HelperAnswer:
     if not output.strip():
         raise HelperAnswerError("it printed nothing")
     try:
-        printed = msgspec.json.decode(output, type=_PrintedAnswer)
-    except msgspec.ValidationError as error:
-        path = str(error).rpartition(" - at ")[2] if " - at " in str(error) else ""
-        raise HelperAnswerError(f"its answer has the wrong shape {path}".rstrip()) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        printed: object = msgspec.json.decode(output)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise HelperAnswerError("its answer is not one JSON object") from None
-    return HelperAnswer(_headers(printed.headers or {}), _expires(printed.expires))
+    if not isinstance(printed, dict):
+        raise HelperAnswerError("its answer is not one JSON object")
+    headers, expires = printed.get("headers"), printed.get("expires")
+    if headers is not None and not isinstance(headers, dict):
+        raise _unlike("an object of lists", "headers")
+    if expires is not None and not isinstance(expires, str):
+        raise _unlike("a time of RFC 3339", "expires")
+    found: dict[str, list[str]] = {}
+    for name, values in (headers or {}).items():
+        texts = [value for value in values if isinstance(value, str)] if isinstance(values, list) else None
+        if texts is None or len(texts) != len(values):
+            raise _unlike("a list of strings", name)
+        found[name] = texts
+    return HelperAnswer(_headers(found), _expires(expires))
+
+
+def _unlike(wanted: str, name: str) -> HelperAnswerError:
+    """Where a value is of another type; the value is not shown, and the name only if it can be that of a header."""
+    return HelperAnswerError(
+        f"wanted {wanted} for {mask_name(name)!r}" if _NAME.fullmatch(name) else f"wanted {wanted}"
+    )
 
 
 def _headers(printed: dict[str, list[str]]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
