@@ -44,7 +44,7 @@ bench: setup counterparts
 
 install:
 	@command -v pipx >/dev/null || { echo 'make install needs pipx: apt-get install pipx, or pip install --user pipx' >&2; exit 1; }
-	@pipx install --force .
+	@pipx install --force '.[all]'
 
 clean:
 	rm -rf $(VENV) .counterparts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

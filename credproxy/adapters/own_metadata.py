@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from credproxy.core.kinds.uses import Library
+from credproxy.core.kinds.uses import NOT_INSTALLED, Library
 from credproxy.core.own_copy import OwnCopy
 
 
@@ -38,7 +38,7 @@ def installing(*libraries: Library) -> str:
 
 def is_not_installed(library: Library) -> str:
     """Say that a library is missing, and the command that adds it."""
-    return f"{library.module(sys.platform)!r} is not installed: {installing(library)}"
+    return f"{library.module(sys.platform)!r}{NOT_INSTALLED}{installing(library)}"
 
 
 def requirement(name: str) -> str:

@@ -13,6 +13,7 @@ from credproxy.core.ask.target import Form, Object, Question, Target
 from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.core.policy.routing import Router, is_exact
 from credproxy.ports import Caches, HasLogin, Plan, Provider, Remembers, Source, first_trouble
 
@@ -101,7 +102,8 @@ class Table:
             found += (reason for reason in provider.reasons(question) if reason not in left_out)
         builtin = rule is not None and rule.match in self._router.builtin and not rule.withheld(target)
         if rule is not None and builtin and (setup := rule.setup(target)):
-            found.append(f"to have a login for it: {setup}")
+            install = next((said.partition(NOT_INSTALLED)[2] for said in found if NOT_INSTALLED in said), "")
+            found.append(f"to have a login for it: {f'{install}; then, unless it is done: ' if install else ''}{setup}")
         return tuple(dict.fromkeys(found))
 
     def _without_rule(self, target: Target, rule: HostRule | None) -> str:

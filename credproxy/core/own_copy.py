@@ -40,9 +40,9 @@ class OwnCopy:
 
     def again(self) -> str:
         """Install this copy again, from where it came."""
+        if self.manager == "pipx":  # which has recorded the source, with extras and what was injected
+            return f"{self._sudo}pipx reinstall {quote(self.environment)}"
         source = f"{'--editable ' if self.editable else ''}{self._source}"
-        if self.manager == "pipx":
-            return f"{self._sudo}pipx install --force --pip-args=--no-cache-dir {source}"
         uncached = (
             "--no-cache" if self.manager == "uv" else "--no-cache-dir"
         )  # a wheel may be kept that has no C helper

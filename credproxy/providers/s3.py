@@ -20,6 +20,7 @@ from credproxy.core.ask.target import Object, Question, Target
 from credproxy.core.ask.uri import canonical_uri, plain
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.s3 import S3Host
+from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.core.policy.routing import is_exact
 from credproxy.core.public_objects import or_public
 from credproxy.ports import AwsSigner, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
@@ -126,7 +127,7 @@ class S3Provider:
         if withheld := self._rule.withheld(question.target):
             return (withheld,)
         if self._signer.lacking:
-            return (f"the library that signs is not installed: {self._signer.lacking}",)
+            return (f"the library that signs{NOT_INSTALLED}{self._signer.lacking}",)
         return self._source.looked(question.target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:

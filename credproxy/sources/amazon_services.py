@@ -17,6 +17,7 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.token_calls import TokenCall
 from credproxy.core.ask.urls import endpoint_problem
 from credproxy.core.errors import Failure
+from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.exchange.amazon_token import amazon_token
 from credproxy.ports import AwsSigner, Clock, HttpClient, Source, trouble_of
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
@@ -120,7 +121,7 @@ class AmazonTokens:
         if self._of(target) is None:
             return (f"{target.authority!r} is not a host of {self._tag}",)
         if self._signer.lacking:
-            return (f"the library that signs is not installed: {self._signer.lacking}",)
+            return (f"the library that signs{NOT_INSTALLED}{self._signer.lacking}",)
         return self._keys.looked(target)
 
     def forget(self) -> None:

@@ -113,7 +113,7 @@ class AzureTokens:
         """Say where there is no login, or what is missing to use it."""
         if self._found.ways:
             return (self._libraries.lacks(AZURE),)
-        return tuple(self._not_there())
+        return (*filter(None, (self._libraries.lacks(AZURE),)), *self._not_there())
 
     def forget(self) -> None:
         """The next question looks and asks again."""

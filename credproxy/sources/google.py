@@ -143,14 +143,16 @@ class Google:
     def looked(self, target: Target) -> tuple[str, ...]:
         """Say at which places there is no login."""
         del target
+        lacks = tuple(filter(None, (self._libraries.lacks(GOOGLE),)))
+        if self._file.content is not None:
+            return lacks
         path = self._file.path
         said = () if path is None else (f"the file {path!r} is not there",)
-        if self._file.content is not None:
-            said = (self._libraries.lacks(GOOGLE),)
-        if self._named or self._file.content is not None:
-            return said
+        if self._named:
+            return (*lacks, *said)
         product = f"{PRODUCT} says {self._product[:40]!r}" if self._product else f"{PRODUCT} is not there"
         return (
+            *lacks,
             f"{VARIABLE} is not set in the daemon's environment",
             *said,
             f"this machine is not one of Google's: {product}",

@@ -4,10 +4,12 @@ import pytest
 
 from credproxy.broker.table import Table, covers
 from credproxy.core.ask.credential import PlainSecret, Secret
+from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_server_url
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.core.policy.routing import Router
 from tests.broker.world import question
 from tests.fakes import FakeClock, FakeProvider
@@ -17,6 +19,15 @@ def _provider(key: str | None) -> FakeProvider:
     provider = FakeProvider(FakeClock())
     provider.key = lambda _: key
     return provider
+
+
+class _Lacking(FakeProvider):
+    """One whose library is not installed."""
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """Say that."""
+        del question
+        return (f"'lib'{NOT_INSTALLED}pip install 'lib>=1'",)
 
 
 def _table(*rules: HostRule, fallback: tuple[FakeProvider, ...] = ()) -> Table:
@@ -121,3 +132,13 @@ async def test_of_a_built_in_rule_is_told_how_to_log_in() -> None:
         "to have a login for it: docker login reg.test",
     )
     assert len(table.why_nothing(question("https://cdn.test/x"))) == 2
+
+
+async def test_of_a_library_that_is_missing_the_command_comes_before_the_login() -> None:
+    """With the login alone there would still be no answer, and it may be there already."""
+    rule = OciHost("reg.test")
+    router = Router([], [rule])
+    assert Table(router, {router.key(rule): _Lacking(FakeClock())}).why_nothing(question("https://reg.test/x"))[1:] == (
+        "'lib' is not installed: pip install 'lib>=1'",
+        "to have a login for it: pip install 'lib>=1'; then, unless it is done: docker login reg.test",
+    )

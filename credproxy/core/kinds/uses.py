@@ -125,6 +125,10 @@ class Library:
         return self.requirements.get(platform, self.requirements.get("", ""))
 
 
+NOT_INSTALLED: Final = " is not installed: "
+"""What stands between a library and the command that installs it, in whatever is said of one that is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class GitHelper:
     """The credential helpers that the user's configuration of git names, if it names any."""
