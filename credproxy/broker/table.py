@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from credproxy.core.ask.aws_hosts import r2_mistaken
 from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.docker_hub import is_hub
-from credproxy.core.ask.endpoint_reasons import OF_REGISTRIES, storage_reason
+from credproxy.core.ask.endpoint_reasons import OF_REGISTRIES, SERVER_NOT_ANSWERED, next_step, storage_reason
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.signed_url import is_signed
 from credproxy.core.ask.target import Form, Object, Question, Target
@@ -93,18 +94,27 @@ class Table:
         else:
             written = "built-in rule" if rule.match in self._router.builtin else "rule"
             found = [f"the {written} {rule.match!r} answers for it"]
-        storage = storage_reason(target)
+        storage = r2_mistaken(target.host) or storage_reason(target)
         if storage and rule is None:
             return (*found, storage)
         # Registries are asked after a built-in rule, and know nothing of a host of another kind.
         left_out = frozenset[str]() if rule is None or rule.is_registry else OF_REGISTRIES
         for provider in providers:
             found += (reason for reason in provider.reasons(question) if reason not in left_out)
-        builtin = rule is not None and rule.match in self._router.builtin and not rule.withheld(target)
-        if rule is not None and builtin and (setup := rule.setup(target)):
+        step = self._next_step(target, rule) if providers else ""
+        if step and SERVER_NOT_ANSWERED not in found:
             install = next((said.partition(NOT_INSTALLED)[2] for said in found if NOT_INSTALLED in said), "")
-            found.append(f"to have a login for it: {f'{install}; then, unless it is done: ' if install else ''}{setup}")
+            found.append(f"to have a login for it: {f'{install}; then, unless it is done: ' if install else ''}{step}")
         return tuple(dict.fromkeys(found))
+
+    def _next_step(self, target: Target, rule: HostRule | None) -> str:
+        """What a person does so that there is a login for a target; "" if none would help."""
+        if rule is None:
+            return next_step(target, None)
+        if rule.match in self._router.builtin:
+            return "" if rule.withheld(target) else rule.setup(target)
+        # A rule of another kind that somebody wrote fails where there is no login.
+        return rule.setup(target) if rule.is_registry and next_step(target, rule.api_prefix()) else ""
 
     def _without_rule(self, target: Target, rule: HostRule | None) -> str:
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.endpoint import Endpoint, classify
-from credproxy.core.ask.endpoint_reasons import NOT_A_URI_OF_REGISTRIES, endpoint_reason
+from credproxy.core.ask.endpoint_reasons import NOT_A_URI_OF_REGISTRIES, SERVER_NOT_ANSWERED, endpoint_reason
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
@@ -225,5 +225,5 @@ class RegistryRule:
         if endpoint.repository is not None:
             return f"its rule's actions name nothing that may be done with {endpoint.repository!r}"
         if any(target.authority == realm for _, realm in PAIRS) and not target.path.startswith("/v2/"):
-            return "this is a token server: the daemon asks it itself, so its URL gets no credential"
+            return SERVER_NOT_ANSWERED
         return endpoint_reason(target, self.settings.path_prefix)

@@ -56,6 +56,12 @@ CASES: list[tuple[list[HostRule], str, list[str]]] = [
     # built-in rules whose names are wider than what they are for
     ([], "https://lambda.eu-west-1.amazonaws.com/x", ["no [[host]] matches 'lambda.eu-west-1.amazonaws.com', and the built-in rule '*.amazonaws.com'"]),
     ([], "https://acc.r2.cloudflarestorage.com/b/o", ["no [[host]] matches 'acc.r2.cloudflarestorage.com', and the built-in rule '*.r2.cloudflarestorage.com' is not for"]),
+    ([], "https://acc.r2.cloudflarestorage.com/b/o", ["the hosts of Cloudflare's store are ACCOUNT.r2.cloudflarestorage.com, where ACCOUNT is 32 hex digits"]),
+    # what to do next
+    ([], "https://new.test/v2/a/manifests/x", ["to have a login for it: credproxy login new.test"]),
+    ([], "new.test:5000", ["to have a login for it: credproxy login new.test:5000"]),
+    ([], "https://new.test/a.tar", ["to have a login for it: machine new.test login NAME password SECRET in the netrc file, or a [[host]] for it"]),
+    ([OciHost("new.test")], "https://new.test/v2/a/manifests/x", ["to have a login for it: docker login new.test"]),
     # literal forms
     ([], "grpcs://a.test", ["'a.test' in this form is answered by a [[host]] for exactly that, never by a wildcard"]),
     ([BasicHost("*.test")], "grpcs://a.test/x", ["'a.test' in this form is answered by a [[host]] for exactly that, never by a wildcard such as '*.test'"]),
@@ -104,6 +110,28 @@ async def test_a_host_of_another_kind_is_told_nothing_about_registries(uri: str)
     assert not any("registry" in reason for reason in told.reasons), told.reasons
     assert any("to have a login for it" in reason for reason in told.reasons) or "storage.google" in uri
     assert any("registry's API" in reason for reason in other.reasons)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://auth.docker.io/token",
+        "https://new.test/token?scope=repository:x:pull",
+        "https://new.test/v2/",
+        "https://new.test/v2/Org/App/manifests/x",
+        "https://d1.cloudfront.net/x",
+        "http://new.test/v2/a/manifests/x",
+        "grpcs://new.test",
+        "https://gitlab.com/g/p/-/raw/main/f",
+    ],
+)
+async def test_a_login_is_not_advised_where_none_would_help(uri: str) -> None:
+    """The reason is another one; and a token server of a registry is not what is wrong with a file of GitLab's."""
+    async with daemon(docker=DOCKER) as running:
+        told = await explain_uri(running.broker, uri, caller=Caller())
+    assert told.answer == "{}"
+    assert not any("to have a login for it" in reason for reason in told.reasons), told.reasons
+    assert any("token server" in reason for reason in told.reasons) is ("token" in uri)
 
 
 async def test_a_user_name_in_the_uri_is_reported_and_not_repeated() -> None:

@@ -71,6 +71,16 @@ def r2_account(host: str) -> str | None:
     return None if found is None else found["account"]
 
 
+def r2_mistaken(host: str) -> str:
+    """Why a name below R2's is not one of its hosts; "" if it is one, or not below R2's."""
+    below = host.endswith(".r2.cloudflarestorage.com") and r2_account(host) is None
+    return (
+        "the hosts of Cloudflare's store are ACCOUNT.r2.cloudflarestorage.com, where ACCOUNT is 32 hex digits"
+        if below
+        else ""
+    )
+
+
 def r2_bucket(host: str) -> str:
     """The bucket that the name of such a host begins with; "" if the path names it."""
     found = _R2.fullmatch(host)

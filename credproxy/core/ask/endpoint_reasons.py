@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify
 from credproxy.core.ask.signed_url import REASON, is_signed
-from credproxy.core.ask.target import Target
+from credproxy.core.ask.target import Form, Target
 
 
 _API = "/v2/NAME/manifests/…, /v2/NAME/blobs/…, /v2/NAME/tags/list or /v2/NAME/referrers/…"
@@ -17,7 +17,10 @@ NOT_A_URI_OF_REGISTRIES = (
     "a registry has no URI of this form: it takes a [[host]] of another provider, such as exec, header or remoteapis"
 )
 
-OF_REGISTRIES = frozenset({_NOT_API, NOT_A_URI_OF_REGISTRIES})
+SERVER_NOT_ANSWERED = "this is a token server: the daemon asks it itself, so its URL gets no credential"
+_URL_NOT_ANSWERED = "this is the URL of a token server: the daemon asks it itself, so it gets no credential"
+
+OF_REGISTRIES = frozenset({_NOT_API, NOT_A_URI_OF_REGISTRIES, SERVER_NOT_ANSWERED, _URL_NOT_ANSWERED})
 """Reasons that tell nothing about a host of another kind."""
 
 _STORAGE = (
@@ -66,11 +69,29 @@ def endpoint_reason(target: Target, prefix: str | None) -> str:
     return _mistaken(target, prefix) or _NOT_API
 
 
+def next_step(target: Target, prefix: str | None) -> str:
+    """What a person does so that there is a login for a host that no built-in rule is for; "" if none would help.
+
+    Args:
+        target: as it was asked about.
+        prefix: what comes before ``/v2`` by its rule; None for nothing.
+    """
+    if target.form is Form.HOST:
+        return f"credproxy login {target.authority}"
+    if target.form is not Form.URL:
+        return ""
+    if _names(classify(target.path, target.query, prefix=prefix)):
+        return f"credproxy login {target.authority}"
+    if endpoint_reason(target, prefix) != _NOT_API:
+        return ""
+    return f"machine {target.host} login NAME password SECRET in the netrc file, or a [[host]] for it"
+
+
 def _mistaken(target: Target, prefix: str | None) -> str:
     """What was probably meant by a path that is not part of the API."""
     path = target.path
     if "scope=" in target.query or "service=" in target.query:
-        return "this is the URL of a token server: the daemon asks it itself, so it gets no credential"
+        return _URL_NOT_ANSWERED
     lower = classify(path.lower(), target.query, prefix=prefix)
     if _names(lower):
         name = path[len(prefix or "") + len("/v2/") :][: len(lower.repository or "")]

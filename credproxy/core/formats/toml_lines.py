@@ -44,7 +44,8 @@ def _lines(text: str) -> dict[Path, int]:
                 counts[here] = index
                 found.setdefault(here, number)
                 here = (*here, index)
-            found.setdefault(here, number)
+            for length in range(1, len(here) + 1):  # ``[[action.rule]]`` is also where ``action`` begins
+                found.setdefault(here[:length], number)
             continue
         key = KEY.match(line)
         if key is not None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.core.ask.aws_hosts import S3Place, r2_account, r2_bucket, s3_place
+from credproxy.core.ask.aws_hosts import S3Place, r2_account, r2_bucket, r2_mistaken, s3_place
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,4 @@ def test_a_name_of_amazons_says_region_and_bucket(host: str, wanted: S3Place | N
 def test_a_name_of_cloudflares_says_the_account(host: str, account: str | None, bucket: str) -> None:
     """With a jurisdiction, and with a bucket in front."""
     assert (r2_account(host), r2_bucket(host)) == (account, bucket)
+    assert bool(r2_mistaken(host)) is (host == "evil.r2.cloudflarestorage.com")

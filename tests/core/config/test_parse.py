@@ -100,6 +100,8 @@ MISTAKES = [
     (HOST + 'provider = "oci"\nmethod = "PUT"\n', "f:4: host[0].method: 'PUT' is not one of \"GET\", \"POST\""),
     (HOST + 'provider = "oci"\ncommand = ["/x"]\n', 'f:4: host[0].command: there is no such key here: only provider = "exec" has it, not "oci"'),
     (HOST + 'provider = "none"\nempty_ttl = 30\n', "f:4: host[0].empty_ttl: there is no such key here: it belongs at the top of the file, before the first [table]"),
+    ("[log]\n\n[actions]\n\n[[action.rule]]\n", "f:5: action: there is no such key; did you mean 'actions'?"),
+    ("[log]\n[cahe.x]\n", "f:2: cahe: there is no such key; did you mean 'cache'?"),
     ('[[hosts]]\nmatch = "a.b"\nprovider = "none"\n', "f:1: hosts: there is no such key; did you mean 'host'?"),
     (HOST.replace("match", "Match") + 'provider = "none"\n', "f:2: host[0].Match: there is no such key; did you mean 'match'?"),
     (HOST + 'provider = "none"\n' + HOST.replace("a.b", "A.B.") + 'provider = "none"\n', "f:5: host[1].match: 'A.B.' already has a rule: host[0]"),
