@@ -5,10 +5,14 @@ import re
 from collections.abc import Sequence
 
 
-_CREDENTIAL = re.compile(r"\b(bearer|basic|token)[ =:]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+# What our own messages say after the word "token", and the stand-in that they give for a login: hiding these would hide
+# the advice. A closed list: any other word may be a secret.
+_OURS = r"(?!(?:authentication|configure|endpoints?|exchanges?|response|servers?|--[a-z]+(?:-[a-z]+)*)(?![\w~+/=-]))"
+_CREDENTIAL = re.compile(rf"\b(bearer|basic|token)[ =:]+{_OURS}[A-Za-z0-9._~+/=-]{{8,}}", re.IGNORECASE)
+_STAND_IN = "USER:PASSWORD"
 # Not a pattern of URLs for any query, such as hints have: it ends with the star.
 _QUERY = re.compile(r"(https?://[^\s?#]+)\?(?!\*['\"]?(?:\s|$))\S*", re.IGNORECASE)
-_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"']*@", re.IGNORECASE)
+_USER_INFO = re.compile(rf"(\b[a-z][a-z0-9+.-]{{1,20}}://)(?!(?-i:{_STAND_IN})@)[^\s/?#\"']*@", re.IGNORECASE)
 # The same without a scheme, but not an image name with its digest. At the beginning of a word the password may contain
 # a slash; each match begins where nothing of the kind precedes it, or a long text would take quadratic time.
 _DIGEST = r"(?!sha(?:256|512):)"
@@ -48,7 +52,8 @@ def mask_text(text: str) -> str:
 def mask_bare_login(text: str) -> str:
     """Mask a login before a host without a scheme."""
     return _BARE_USER_INFO.sub(
-        lambda found: "***@" if ":" in found[1].lstrip(":") else found[0], _WORD_USER_INFO.sub("***@", text)
+        lambda found: "***@" if ":" in found[1].lstrip(":") and found[1] != _STAND_IN else found[0],
+        _WORD_USER_INFO.sub("***@", text),
     )
 
 

@@ -1,12 +1,28 @@
 """What is kept of foreign texts: log lines, settings, names."""
 
-from credproxy.core.redact import cut, cut_words, mask, mask_command
+from credproxy.core.redact import cut, cut_words, mask, mask_command, mask_text
+from tests.hints import hints
 
 
 def test_a_login_in_a_url_is_masked_wherever_it_is_logged() -> None:
     """S13: also if it does not come from a program."""
     assert mask("proxy http://bob:hunter2@proxy:3128 refused") == "proxy http://***@proxy:3128 refused"
     assert mask("at https://ghcr.io/v2/@x") == "at https://ghcr.io/v2/@x"
+
+
+def test_our_own_advice_is_not_masked() -> None:
+    """It is logged and printed like any other text, and somebody has to follow it."""
+    assert [hint.text for hint in hints() if mask_text(hint.text) != hint.text] == []
+    for said in ("too many new token exchanges a second", "has no token endpoint", "http://USER:PASSWORD@HOST:PORT"):
+        assert mask_text(said) == said
+
+
+def test_words_like_those_of_our_advice_are_masked() -> None:
+    """The list is closed: a secret that begins with one of its words is another word."""
+    for secret in ("endpoint1", "Configured", "servers-key", "exchange_a", "correcthorse", "--aB3dEf9", "response/x"):
+        assert mask(f"the token: {secret} was refused") == "the token *** was refused"
+    assert mask("http://user:password@host/") == "http://***@host/"
+    assert mask("http://USER:PASSWORD2@host/") == "http://***@host/"
 
 
 def test_of_a_command_line_the_program_and_the_names_of_options_are_shown() -> None:
