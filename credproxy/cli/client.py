@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from shlex import quote
 
 from credproxy.cli.command_error import CommandError
-from credproxy.core.paths import helper_socket, log_file
+from credproxy.core.errors import Code, failed
+from credproxy.core.paths import SOCKET_PATH_LIMIT, helper_socket, log_file
 from credproxy.core.unit_names import SERVICE
 from credproxy.helper import credproxy_helper
 
@@ -64,8 +65,12 @@ class VerifiedConnection(UnixConnection):
 
 
 def socket_path(environ: Mapping[str, str]) -> str:
-    """Give the helper socket's path for this process. Raises Failed(config_invalid): there is no place for one."""
-    return helper_socket(environ, os.geteuid(), is_directory=os.path.isdir)
+    """Give the helper socket's path for this process. Raises Failed(config_invalid): there is no place for one, or it is too long."""
+    path = helper_socket(environ, os.geteuid(), is_directory=os.path.isdir)
+    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+        message = f"the socket path {path!r} is longer than {SOCKET_PATH_LIMIT} bytes"
+        raise failed(Code.CONFIG_INVALID, message, hint="set CREDPROXY_SOCKET to a shorter path")
+    return path
 
 
 class NoDaemonError(CommandError):
@@ -83,6 +88,8 @@ def call(method: str, path: str, *, body: object = None) -> bytes:
         CommandError: the daemon's own error with its hint.
     """
     status, content = _exchanged(method, path, body)
+    if status == http.client.NOT_FOUND:  # a socket of another kind: the helper socket has every path that is asked for
+        raise CommandError(told(status, content)[0], "unset CREDPROXY_SOCKET, or set it to the helper socket")
     if status != http.client.OK:
         raise CommandError(*told(status, content))
     return content
@@ -125,8 +132,16 @@ def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
         answer = response.read()
     except (FileNotFoundError, ConnectionRefusedError):
         raise NoDaemonError(place) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise CommandError(f"the daemon at {place} does not answer: {type(error).__name__}", its_log()) from None
+    except TimeoutError:
+        raise CommandError(f"the daemon at {place} has not answered for {_TIMEOUT:g} s", its_log()) from None
+    except ConnectionError:  # also http.client's for the end before an answer
+        raise CommandError(f"what listens at {place} ended the connection without an answer", its_log()) from None
+    except OSError as error:
+        said = os.strerror(error.errno or 0).lower()
+        raise CommandError(f"the daemon at {place} cannot be asked: {said}", f"ss -xlp src {quote(place)}") from None
+    except http.client.HTTPException:
+        message = f"what listens at {place} is not a daemon of credproxy: its answer is not HTTP"
+        raise CommandError(message, f"ss -xlp src {quote(place)}") from None
     finally:
         connection.close()
     return response.status, answer

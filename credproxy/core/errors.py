@@ -56,7 +56,7 @@ class Code(StrEnum):
 FETCH = "have the gateway on the same socket fetch it: GET /v1/fetch?url=URL, percent-encoded"
 """The remedy where a build action asks for the credential of an object that only the gateway can have."""
 
-GATEWAY = "use the gateway on the same socket, which fetches it for the action: see docs/lazy-layers.md"
+GATEWAY = "use the gateway on the same socket, which fetches it for the action: credproxy bazelrc --actions"
 """The hint of ``use_gateway``."""
 
 _STATUS = {

@@ -5,8 +5,13 @@ rules in C.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from credproxy.core.errors import Code, failed
+
+
+SOCKET_PATH_LIMIT: Final = 103
+"""Bytes of a socket's path that every system supports (CL-36); the helper executable has the same limit."""
 
 
 def settle(environ: Mapping[str, str], home: str | None) -> dict[str, str]:

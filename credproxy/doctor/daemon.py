@@ -10,13 +10,10 @@ from shlex import quote
 from credproxy.core.ask.http_date import SKEWED
 from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.errors import Failure
+from credproxy.core.paths import SOCKET_PATH_LIMIT
 from credproxy.core.unit_names import SERVICE, socket_unit
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import PathState
-
-
-PATH_LIMIT = 103
-"""Bytes of a socket's path that every system supports (CL-36)."""
 
 
 topic = Topic("daemon")
@@ -127,9 +124,10 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 def _not_running(facts: Facts) -> Iterator[Finding]:
     path = facts.helper.socket.path
-    if len(path.encode()) > PATH_LIMIT:
+    if len(path.encode()) > SOCKET_PATH_LIMIT:
         yield topic.error(
-            f"the socket path {path!r} is longer than {PATH_LIMIT} bytes", "export CREDPROXY_SOCKET=/a/shorter/path"
+            f"the socket path {path!r} is longer than {SOCKET_PATH_LIMIT} bytes",
+            "export CREDPROXY_SOCKET=/a/shorter/path",
         )
     elif facts.blocked:
         yield topic.note(f"no daemon listens at {path!r}, and none can")

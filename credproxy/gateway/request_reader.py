@@ -121,7 +121,11 @@ def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Want
             Code.BAD_REQUEST, "the path or its query can be read in two ways", hint="name one repository, once"
         )
     if endpoint.repository is None:
-        raise failed(Code.NOT_FOUND, "this is not an endpoint of a repository", hint="see docs/lazy-layers.md")
+        raise failed(
+            Code.NOT_FOUND,
+            "this is not an endpoint of a repository",
+            hint="the gateway takes /v2/NAME/manifests/..., /blobs/... and the others of the OCI distribution specification",
+        )
     what, reference = _what(endpoint, incoming.path)
     method, allowed = _METHODS.get(incoming.method), _OPERATIONS[what]
     if method is None or method not in allowed:

@@ -112,6 +112,9 @@ static const char *const supervision[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WAT
 
 static struct sockaddr_un place = {.sun_family = AF_UNIX};
 static char directory[sizeof place.sun_path];
+
+/* CL-36: what every system takes, macOS included, and so what the daemon makes; with the zero. */
+enum { SUN_PATH_ROOM = 104 };
 static bool directory_is_roots, listener_gone;
 static int64_t timeout_ms = TIMEOUT_MS, deadline;
 static int error_fd = STDERR_FILENO; /* docker's protocol expects errors on standard output */
@@ -333,13 +336,13 @@ static void find_socket(void)
     if (path != NULL) {
         if (path[0] != '/' || path[1] == '\0')
             fail("set it to an absolute path, or unset it", "CREDPROXY_SOCKET is not an absolute path: '%s'", path);
-        put_path(place.sun_path, sizeof place.sun_path, "%s", path);
+        put_path(place.sun_path, SUN_PATH_ROOM, "%s", path);
     } else if (runtime != NULL && runtime[0] == '/' && is_directory(runtime)) {
-        put_path(place.sun_path, sizeof place.sun_path, "%s/credproxy/helper.sock", runtime);
+        put_path(place.sun_path, SUN_PATH_ROOM, "%s/credproxy/helper.sock", runtime);
     } else if (is_directory(own)) {
-        put_path(place.sun_path, sizeof place.sun_path, "%s/credproxy/helper.sock", own);
+        put_path(place.sun_path, SUN_PATH_ROOM, "%s/credproxy/helper.sock", own);
     } else if (home() != NULL) {
-        put_path(place.sun_path, sizeof place.sun_path, "%s/.local/state/credproxy/run/helper.sock", home());
+        put_path(place.sun_path, SUN_PATH_ROOM, "%s/.local/state/credproxy/run/helper.sock", home());
     } else {
         fail("set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET",
              "no place for the socket: HOME is not set, and /etc/passwd has no entry for uid %u", (unsigned)geteuid());

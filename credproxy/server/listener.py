@@ -16,14 +16,12 @@ from shlex import quote
 import structlog
 
 from credproxy.core.errors import Code, failed
+from credproxy.core.paths import SOCKET_PATH_LIMIT
 from credproxy.server.peer import identify
 from credproxy.server.sandboxed import is_below, sign
 
 
 log = structlog.get_logger("credproxy.server")
-
-_PATH_LIMIT = 103
-"""Bytes of ``sun_path`` that every system takes: macOS has 104 with the terminating zero (CL-36)."""
 
 
 _NOTE = 1024
@@ -151,10 +149,10 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
             there, or its directory is not private to this user (T4).
     """
     place = Path(path)
-    if len(os.fsencode(path)) > _PATH_LIMIT:
+    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
         raise failed(
             Code.CONFIG_INVALID,
-            f"the socket path {path!r} is longer than {_PATH_LIMIT} bytes",
+            f"the socket path {path!r} is longer than {SOCKET_PATH_LIMIT} bytes",
             hint=f"set {variable} to a shorter path",
         )
     if place.suffix in _BESIDE:

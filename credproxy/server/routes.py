@@ -125,7 +125,8 @@ class Routes:
             raise Failed(refusal)
         found = self._served.get(request.path)
         if found is None:
-            raise failed(Code.NOT_FOUND, "there is nothing at this path", hint="the paths are in docs/reference/api.md")
+            message = f"the {self._socket} socket has nothing at this path"
+            raise failed(Code.NOT_FOUND, message, hint=f"it has {', '.join(self._served)}")
         if request.method != found.method:
             raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {found.method}, not {request.method!r}")
         if found.admin and self._admins is not None and caller.peer.uid not in self._admins:

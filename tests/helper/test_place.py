@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.core.paths import SOCKET_PATH_LIMIT
 from tests.helper.harness import Helper, Place, Result, call
 from tests.helper.scripted import ScriptedDaemon
 
@@ -99,8 +100,8 @@ def test_a_relative_socket_path_is_an_error(helper: Helper, place: Place, path: 
 
 
 def test_the_longest_path_works_and_a_longer_one_is_an_error(helper: Helper, place: Place) -> None:
-    """A socket's path has 107 bytes, 103 on macOS; a truncated path would be a different one."""
-    most = 103 if sys.platform == "darwin" else 107
+    """A socket's path has 103 bytes (CL-36), as for the daemon; a truncated path would be a different one."""
+    most = SOCKET_PATH_LIMIT
     longest = str(place.directory) + "/" + "s" * (most - len(str(place.directory)) - 1)
     with ScriptedDaemon(Path(longest)):
         assert ask(helper, place.env(CREDPROXY_SOCKET=longest)).out == b"{}"

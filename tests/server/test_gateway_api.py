@@ -607,10 +607,11 @@ async def test_the_absolute_form_is_refused(short_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/v2x", "//v2/", "/V2/", "/v1/../v2/a/manifests/x", "/%762/", "/v2%2Fa/manifests/x"])
 async def test_what_looks_like_the_gateway_and_is_not(short_path: Path, path: str) -> None:
-    """T2: 404 of the socket's own."""
+    """T2: 404 of the socket's own, which says what socket it is and what it has."""
     async with serving(short_path, fake(), response(200)) as served:
         answer = await served.ask(f"GET {path}")
         assert answer.status == 404
+        assert b'"the actions socket has nothing at this path","hint":"it has /v1/get, /healthz"' in answer.body
         assert served.forwarder.requests == []
 
 
