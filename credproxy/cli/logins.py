@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -17,6 +18,7 @@ from credproxy.core.formats.docker_programs import broken_helper, install_progra
 from credproxy.core.formats.git_credential import GitHelpers, named_helpers
 from credproxy.core.formats.login_file import parse_logins
 from credproxy.core.formats.netrc import parse_netrc
+from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.sources.git import own_git_config_files
 from credproxy.core.kinds.sources.login import shared_name
 from credproxy.core.kinds.uses import GitHelper, Library, Use, Usual, Variable
@@ -145,22 +147,52 @@ def _list(place: str) -> frozenset[str]:
     return listed(done.stdout) or frozenset()
 
 
-def hosts(settings: Settings, docker: Mapping[str, Index], *, listed: Iterable[str] = ()) -> set[str]:
-    """Every host that gets a credential: configured, logged in to or listed by a store, with its port if it has one."""
+def answering(rules: list[HostRule], settings: Settings) -> list[HostRule]:
+    """Those for which there is a login: a file that is there need not hold one, such as one with a region alone."""
+    if not rules:
+        return []
+    from credproxy.cli.without_daemon import with_logins  # noqa: PLC0415  the broker takes longer than all of this
+
+    return with_logins(rules, settings)
+
+
+def hosts(
+    settings: Settings,
+    docker: Mapping[str, Index],
+    *,
+    listed: Iterable[str] = (),
+    decide: Callable[[list[HostRule], Settings], list[HostRule]] = answering,
+) -> set[str]:
+    """Every host that gets a credential, with its port if it has one.
+
+    Args:
+        settings: the configuration, whose rules count.
+        docker: docker's files, whose logins count.
+        listed: by a store.
+        decide: which of some built-in rules have a login.
+    """
     ours = logged_in(settings)
     found = {*ours, *listed, *(host for index in docker.values() for host in index.authorities())}
     router = settings.router()
     rules = {host: router.match(parse_uri(f"https://{host}/")) for host in found}
     found = {host for host, rule in rules.items() if rule is None or rule.answers}
     found |= {match.partition("/")[0] for rule in settings.host if rule.answers for match in rule.matches()}
-    # Every user has the built-in rules: one counts only if something that it names exists.
-    builtin = settings.rules()[len(settings.host) :]
-    found |= {
-        rule.match.partition("/")[0]
-        for rule in builtin
-        if shared_name(rule.host) in ours or any(_is_there(use, rule.host) for _, use in rule.uses())
-    }
+    found |= {rule.match.partition("/")[0] for rule in decide(_builtin_with_files(settings, ours), settings)}
     return found - {"docker.io"} | {"index.docker.io", HUB_API} if "docker.io" in found else found
+
+
+def _builtin_with_files(settings: Settings, ours: frozenset[str]) -> list[HostRule]:
+    """The built-in rules of which something is there: every user has all of them, and a line switches Bazel's netrc off."""
+    from credproxy.adapters.libraries import is_installed  # noqa: PLC0415  asyncio takes longer than --help
+
+    found = []
+    for rule in settings.rules()[len(settings.host) :]:
+        uses = [use for _, use in rule.uses()]
+        lacks = any(not is_installed(use.module(sys.platform)) for use in uses if isinstance(use, Library))
+        there = shared_name(rule.host) in ours or any(_is_there(use, rule.host) for use in uses)
+        if there and not lacks:
+            found.append(rule)
+    return found
 
 
 def logged_in(settings: Settings) -> frozenset[str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.cli.logins import hosts
+from credproxy.cli.logins import hosts, hosts as all_hosts
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.bazel_words import split_words
+from credproxy.core.formats.docker_config import Index
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
@@ -86,6 +87,10 @@ def test_a_built_in_host_has_a_line_where_its_login_may_be(monkeypatch: pytest.M
 def test_a_login_that_another_program_keeps_counts_where_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a variable or in its file."""
     settings = Known()
+
+    def hosts(settings: Settings, docker: dict[str, Index]) -> set[str]:
+        return all_hosts(settings, docker, decide=lambda rules, _: rules)
+
     assert "tool.test" not in hosts(settings, {})
     for name, value, folder in (
         ("XDG_CONFIG_HOME", home / "a", home / "a/tool"),
@@ -108,6 +113,22 @@ def test_a_credential_helper_of_git_counts_where_the_user_has_one(home: Path) ->
     assert "github.com" not in hosts(Settings(), {})
     (home / "h" / ".gitconfig").write_text("[credential]\n\thelper = store\n")
     assert {"github.com", "gitlab.com"} <= hosts(Settings(), {})
+
+
+def test_a_file_without_a_login_and_a_library_that_is_missing_give_no_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line would switch Bazel's netrc off for hosts that get nothing."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    folder = home / "h" / ".aws"
+    folder.mkdir()
+    (folder / "config").write_text("[default]\nregion = eu-west-1\n")
+    assert "*.amazonaws.com" not in hosts(Settings(), {})
+    (folder / "credentials").write_text("[default]\naws_access_key_id = AKIAX\naws_secret_access_key = canary\n")
+    assert "*.amazonaws.com" in hosts(Settings(), {})
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    assert "*.amazonaws.com" not in hosts(Settings(), {})
 
 
 def test_the_flags(home: Path) -> None:
