@@ -126,18 +126,14 @@ class Connections:
         if dial.relay and self._relayed is not None:
             return self._by_relay(dial.relay, hold)
         host, port = _place(url)
-        encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
+        encrypted = url.scheme == "https"
         made = (
             http.client.HTTPSConnection(host, port, timeout=self._connect, context=self._context(dial))
             if encrypted
             else http.client.HTTPConnection(host, port, timeout=self._connect)
         )
         # The library's own seam for how a socket is made: TLS and TCP options stay its business.
-        made._create_connection = _ready_for_handshake(  # type: ignore[attr-defined]  # noqa: SLF001  see above
-            self._dialler(dial, hold)
-            if proxy is None
-            else self._proxied(proxy, hold, place=(host, port) if encrypted else None)
-        )
+        made._create_connection = _ready_for_handshake(self._creator(url, dial, hold))  # type: ignore[attr-defined]  # noqa: SLF001  see above
         try:
             made.connect()
         except BaseException:
@@ -145,6 +141,17 @@ class Connections:
             raise
         sock: socket.socket = made.sock
         return sock
+
+    def reach(self, request: Request, hold: Hold) -> socket.socket:
+        """As ``connect``, but up to TLS, which is the caller's business."""
+        url = urlsplit(request.url)
+        return self._creator(url, request.dial, hold)(_place(url), self._connect, None)
+
+    def _creator(self, url: SplitResult, dial: Dial, hold: Hold) -> _Create:
+        proxy = proxy_of(dial.proxy)
+        if proxy is None:
+            return self._dialler(dial, hold)
+        return self._proxied(proxy, hold, place=_place(url) if url.scheme == "https" else None)
 
     def _by_relay(self, relay: str, hold: Hold) -> socket.socket:
         assert self._relayed is not None

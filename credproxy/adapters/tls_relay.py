@@ -10,6 +10,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from credproxy.adapters.tls_stream import TlsStream
+
 
 PIECE = 64 * 1024
 """Bytes of a buffer. A TLS record is 16 KiB at most; fewer and larger writes are faster."""
@@ -17,7 +19,7 @@ PIECE = 64 * 1024
 _TURNS = 4
 """Buffers that one relay moves before others have a turn."""
 
-_AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_AGAIN = (BlockingIOError, InterruptedError)
 
 
 class TlsRelay:
@@ -34,11 +36,9 @@ class TlsRelay:
         open: it has not ended.
     """
 
-    def __init__(self, tls: ssl.SSLSocket, pair: socket.socket, *, early: bytes, ended: Callable[[], None]) -> None:
-        tls.settimeout(0)
+    def __init__(self, tls: TlsStream, pair: socket.socket, *, early: bytes, ended: Callable[[], None]) -> None:
+        tls.sock.settimeout(0)
         pair.settimeout(0)
-        # An end without TLS's own word for it may be an attacker's.
-        tls.suppress_ragged_eofs = False  # type: ignore[attr-defined]  # typeshed leaves it out
         self._tls = tls
         self._pair = pair
         self._ended = ended
@@ -81,7 +81,7 @@ class TlsRelay:
     def _downward(self) -> bool:
         """From the server; whether anything was moved."""
         if not self._down.left and self._finished is None:
-            self._finished = self._down.fill(self._tls.recv_into, tls=True)
+            self._finished = self._down.fill(self._tls.recv_into, take=self._tls.take)
         moved = self._down.give(self._pair.send)
         if self._finished is not None and not self._down.left and not self._half_closed:
             if not self._finished:
@@ -92,6 +92,8 @@ class TlsRelay:
 
     def _upward(self) -> bool:
         """To the server; whether anything was moved."""
+        if not self._half_closed:
+            self._tls.flush()
         if not self._up.left and self._up.fill(self._pair.recv_into) is not None:
             raise ConnectionResetError  # nobody waits for an answer any more
         if self._half_closed:
@@ -112,10 +114,8 @@ class TlsRelay:
         wanted = set()
         if self._finished is None and not self._down.left:
             wanted.add((tls, False))
-        if self._up.left or self._down.wants_write:
+        if self._tls.unsent and not self._half_closed:
             wanted.add((tls, True))
-        if self._up.wants_read:
-            wanted.add((tls, False))
         if self._down.left:
             wanted.add((pair, True))
         if not self._up.left:
@@ -135,36 +135,40 @@ class _Half:
 
     Attributes:
         left: bytes.
-        wants_read, wants_write: TLS needs that of its own connection before it goes on.
     """
 
     def __init__(self, early: bytes = b"") -> None:
         self._buffer = memoryview(bytearray(max(PIECE, len(early))))
         self._buffer[: len(early)] = early
         self._start, self._end = 0, len(early)
-        self.wants_read = self.wants_write = False
 
     @property
     def left(self) -> int:
         return self._end - self._start
 
-    def fill(self, receive: Callable[[memoryview], int], *, tls: bool = False) -> bool | None:
+    def fill(self, receive: Callable[[memoryview], int], *, take: Callable[[], None] | None = None) -> bool | None:
         """Read as much as there is; None while more may come, at the end whether that was a proper one.
 
-        An end after some bytes is seen when they have been taken.
+        An end after some bytes is seen when they have been taken. ``take`` gives TLS its next piece: one at most, since a
+        piece may hold next to no bytes, and many messages that TLS has to work on.
         """
         self._start = self._end = 0
-        self.wants_write = False
+        encrypted = take is not None
         try:
             while self._end < len(self._buffer):
-                got = receive(self._buffer[self._end :])
+                try:
+                    got = receive(self._buffer[self._end :])
+                except ssl.SSLWantReadError:
+                    if take is None or self._end:
+                        break
+                    take()
+                    take = None
+                    continue
                 if not got:
                     return True
                 self._end += got
-                if not tls:
+                if not encrypted:
                     break
-        except ssl.SSLWantWriteError:
-            self.wants_write = True
         except _AGAIN:
             pass
         except OSError:
@@ -174,15 +178,12 @@ class _Half:
     def give(self, send: Callable[[memoryview], int]) -> int:
         """Have the other side take what it can; how many bytes that were. Raises OSError: it is gone."""
         given = 0
-        self.wants_read = False
         try:
             while self._start < self._end:
                 sent = send(self._buffer[self._start : self._end])
                 self._start += sent
                 given += sent
-        except ssl.SSLWantReadError:
-            self.wants_read = True
-        except _AGAIN:
+        except (*_AGAIN, ssl.SSLWantReadError):
             pass
         return given
 
@@ -191,7 +192,7 @@ class _Half:
         self._start = self._end = 0
 
 
-def greeted(tls: ssl.SSLSocket, seconds: float) -> bytes:
+def greeted(tls: TlsStream, seconds: float) -> bytes:
     """Wait until a server of TLS 1.3 has said something after the handshake, for at most so long; give what came of its answer.
 
     A client's handshake is complete there before the server has judged the certificate. Servers say what they think of it at
@@ -201,15 +202,17 @@ def greeted(tls: ssl.SSLSocket, seconds: float) -> bytes:
     Raises:
         OSError: ssl.SSLError with its alert.
     """
+    if tls.version != "TLSv1.3":
+        return b""
     waiting = select.poll()
     waiting.register(tls, select.POLLIN)
-    before = tls.gettimeout()
-    if tls.version() != "TLSv1.3" or not waiting.poll(seconds * 1000):
+    tls.sock.settimeout(0)
+    if not tls.unread and not waiting.poll(seconds * 1000):
         return b""
-    tls.settimeout(0)
+    found = memoryview(bytearray(PIECE))
     try:
-        return tls.recv(PIECE)
-    except _AGAIN:
+        if not tls.unread:
+            tls.take()
+        return bytes(found[: tls.recv_into(found)])
+    except (*_AGAIN, ssl.SSLWantReadError, ssl.SSLEOFError):  # the end is seen again by the relay
         return b""
-    finally:
-        tls.settimeout(before)

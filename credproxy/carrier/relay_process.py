@@ -22,13 +22,14 @@ import msgspec
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.confinement import DESCRIPTORS, MEMORY, confine
-from credproxy.adapters.connections import Address, Connections, RefusedError
+from credproxy.adapters.connections import HANDSHAKE, Address, Connections, RefusedError
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.adapters.resident_memory import few_arenas, own_memory
 from credproxy.adapters.tls_relay import TlsRelay, greeted
+from credproxy.adapters.tls_stream import TlsStream
 from credproxy.adapters.tls_trust import show, trusting
 from credproxy.core.ask.carrier_messages import TOLD, VERSION, reach
-from credproxy.core.ask.http import Dial, Request
+from credproxy.core.ask.http import Request
 from credproxy.core.ask.relay_messages import (
     AreYouThere,
     Begin,
@@ -89,7 +90,7 @@ def run_relay(descriptor: int, parent: int) -> None:
 class DialledTls(NamedTuple):
     """A connection after its handshake, and what its server has sent already."""
 
-    tls: ssl.SSLSocket
+    tls: TlsStream
     early: bytes
 
 
@@ -195,23 +196,15 @@ class RelayProcess:
 
 
 class IdentityTrust:
-    """The context of an identity, made with the first connection. Source: adapters.tls_trust.Trust."""
-
-    changes = False
+    """The TLS context of an identity, made with the first connection."""
 
     def __init__(self, given: TakeIdentity) -> None:
         self._given = given
         self._lock = threading.Lock()
         self._made: ssl.SSLContext | None = None
 
-    def version(self, dial: Dial) -> int:
-        """What changed has another number."""
-        del dial
-        return 0
-
-    def context(self, dial: Dial) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext:
         """Build it; blocks. Raises Failed."""
-        del dial
         with self._lock:
             if self._made is None:
                 given = self._given
@@ -233,19 +226,20 @@ def dialled(message: Begin, identity: IdentityTrust) -> DialledTls:
             raise socket.gaierror(socket.EAI_NONAME, "name or service not known")
         return [(family, socket.SOCK_STREAM, 0, "", (address, port)) for family, address in message.addresses]
 
-    call = Call(
-        message.subject, urlsplit(told.origin).hostname or "", told.dial.proxy, 0.0, told.dial.rule, told.dial.kind
-    )
-    connections = Connections(resolve, trust=identity)
+    place = urlsplit(told.origin)
+    host = place.hostname or ""
+    call = Call(message.subject, host, told.dial.proxy, 0.0, told.dial.rule, told.dial.kind)
+    if place.scheme != "https":
+        raise failed(Code.INTERNAL, "a certificate is shown over TLS alone")
+    context = identity.context()
     begun = time.monotonic()  # noqa: TID251  time during suspend does not count
     try:
-        made = connections.connect(request, lambda _: None)
-        if not isinstance(made, ssl.SSLSocket):
-            made.close()
-            raise failed(Code.INTERNAL, "a certificate is shown over TLS alone")
+        made = Connections(resolve).reach(request, lambda _: None)
         try:
+            tls = TlsStream(made, context, host=host)
+            tls.shake_hands(HANDSHAKE)
             took = time.monotonic() - begun  # noqa: TID251  see above
-            return DialledTls(made, greeted(made, max(_GREETED, 1.5 * took)))
+            return DialledTls(tls, greeted(tls, max(_GREETED, 1.5 * took)))
         except BaseException:
             made.close()
             raise

@@ -31,7 +31,7 @@ SHARE = 192
 """Relays of one carrier: half as many again as one sandbox may have connections."""
 
 MOST = 768
-"""Relays of all carriers: two descriptors for each, and some 200 KB of memory at most."""
+"""Relays of all carriers: two descriptors for each, and some 300 KB of memory at most."""
 
 AT_ONCE = 4
 """Connections that are made for one carrier to one origin at once: a host that does not answer holds a thread for each."""

@@ -2,13 +2,20 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.connections import Connections
@@ -16,6 +23,7 @@ from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
 from credproxy.adapters.relayed_socket import RelayedSocket
 from credproxy.adapters.tls_relay import PIECE, TlsRelay, greeted
+from credproxy.adapters.tls_stream import TlsStream
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Failed
 from tests.fakes import settle
@@ -38,14 +46,16 @@ def contexts(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> tuple[ssl.SSLC
 class Relayed:
     """A relay; the server's end, which a test drives in a thread; and the carrier's end."""
 
-    def __init__(self, version: ssl.TLSVersion) -> None:
+    def __init__(self, version: ssl.TLSVersion, *, keys: Path | None = None) -> None:
         raw, client = socket.socketpair()
         theirs, ours = contexts(version)
+        if keys is not None:
+            theirs.keylog_filename, theirs.num_tickets = str(keys), 0
         made: list[ssl.SSLSocket] = []
-        thread = threading.Thread(target=lambda: made.append(theirs.wrap_socket(raw, server_side=True)))
-        thread.start()
-        self.tls = ours.wrap_socket(client, server_hostname="localhost")
-        thread.join()
+        self.tls = TlsStream(client, ours, host="localhost")
+        with ThreadPoolExecutor() as threads:
+            threads.submit(lambda: made.append(theirs.wrap_socket(raw, server_side=True)))
+            threads.submit(self.tls.shake_hands, 5)
         (self.server,) = made
         pair, other = socket.socketpair()
         self.carrier = RelayedSocket(fileno=other.detach())
@@ -59,9 +69,11 @@ class Relayed:
 
 
 @contextlib.asynccontextmanager
-async def relayed(version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> AsyncIterator[Relayed]:
-    """A relay."""
-    made = Relayed(version)
+async def relayed(
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, keys: Path | None = None
+) -> AsyncIterator[Relayed]:
+    """A relay; ``keys`` is a file for the secrets of its server, which then sends no ticket by itself."""
+    made = Relayed(version, keys=keys)
     try:
         yield made
     finally:
@@ -140,6 +152,67 @@ async def test_an_end_that_is_not_a_proper_one_is_an_error_after_the_last_byte(
         assert r.ends == 1
 
 
+class Tickets:
+    """A server of TLS 1.3 that writes its records itself: OpenSSL sends no ticket more than it was told to.
+
+    Args:
+        server: after its handshake, without a ticket sent.
+        secret: that it encrypts with. Source: RFC 8446, sections 4.6.1, 5.3 and 7.3.
+    """
+
+    def __init__(self, server: ssl.SSLSocket, secret: bytes) -> None:
+        self._server = server
+        self._numbers = itertools.count()
+        which: SHA256 | SHA384 = SHA384() if len(secret) == SHA384.digest_size else SHA256()
+
+        def expanded(label: bytes, size: int) -> bytes:
+            about = struct.pack(">HB", size, len(label) + 6) + b"tls13 " + label + b"\0"
+            return HKDFExpand(which, size, about).derive(secret)
+
+        self._cipher = AESGCM(expanded(b"key", 32 if len(secret) == SHA384.digest_size else 16))
+        self._iv = int.from_bytes(expanded(b"iv", 12), "big")
+        content = struct.pack(">IIBH", 7200, 0, 0, 1) + b"x" + b"\0\0"
+        ticket = b"\x04" + len(content).to_bytes(3, "big") + content
+        self._plain = ticket * (16384 // len(ticket)) + b"\x16"
+
+    def send(self) -> None:
+        """One record full of them."""
+        head = b"\x17\x03\x03" + struct.pack(">H", len(self._plain) + 16)
+        once = (self._iv ^ next(self._numbers)).to_bytes(12, "big")
+        socket.socket.sendall(self._server, head + self._cipher.encrypt(once, self._plain, head))
+
+
+async def test_messages_of_tls_without_end_do_not_stop_other_relays(tmp_path: Path) -> None:
+    """A ticket costs more to take than to send, and OpenSSL takes all that have come before it gives an answer."""
+    keys = tmp_path / "keys"
+    async with relayed(keys=keys) as flooded, relayed() as other:
+        line = next(one for one in keys.read_text().splitlines() if one.startswith("SERVER_TRAFFIC_SECRET_0"))
+        tickets = Tickets(flooded.server, bytes.fromhex(line.split()[2]))
+        begun, stopped = threading.Event(), threading.Event()
+
+        def flood() -> None:
+            with contextlib.suppress(OSError):
+                for sent in itertools.count():
+                    tickets.send()
+                    if sent == 100:  # more than the kernel holds
+                        begun.set()
+                    if stopped.is_set():
+                        break
+
+        def serve() -> None:
+            try:
+                begun.wait(5)
+                for _ in range(20):
+                    other.server.sendall(b"x")
+                    assert other.carrier.recv(1) == b"x"
+            finally:
+                stopped.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(flood))
+            group.create_task(asyncio.to_thread(serve))
+
+
 async def test_a_relay_that_is_gone_is_an_error() -> None:
     """Also when its process was killed, which closes its sockets and says nothing."""
     async with relayed() as r:
@@ -201,7 +274,8 @@ async def test_the_answer_of_a_server_that_speaks_at_once_is_kept() -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    tls = ours.wrap_socket(client, server_hostname="localhost")
+    tls = TlsStream(client, ours, host="localhost")
+    await asyncio.to_thread(tls.shake_hands, 5)
     early = b""
     while not early:
         early = greeted(tls, 5)
