@@ -148,8 +148,10 @@ def _policy(machine: Machine, path: str) -> Iterator[Finding]:
 
 def _bundle(machine: Machine, subject: str, bundle: Bundle, problem: str) -> Iterator[Finding]:
     path = bundle.path
-    if not machine.look(path).readable:
-        yield topic.error(f"the {bundle.key} of {subject}, {path!r}, cannot be read", f"ls -l {quote(path)}")
+    found = machine.look(path)
+    if not found.readable:
+        said = "cannot be read" if found.there else "is not there"
+        yield topic.error(f"the {bundle.key} of {subject}, {path!r}, {said}", f"ls -l {quote(path)}")
     elif problem:
         remedy = f"openssl x509 -noout -subject -in {quote(path)}"
         yield topic.error(f"the {bundle.key} of {subject}, {path!r}, {problem}", remedy)

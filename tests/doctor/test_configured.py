@@ -96,7 +96,7 @@ HOST = '[[host]]\nmatch = "{}"\nprovider = "{}"\n'
         ),
         (HOST.format("a.b:5000", "basic") + "insecure = true\n", "warning", "'a.b:5000' travel in plain http"),
         (HOST.format("a.b", "oci") + "tls_verify = false\n", "warning", "anybody can pose as 'a.b'"),
-        (HOST.format("a.b", "oci") + 'ca_bundle = "/none.pem"\n', "error", "'/none.pem', cannot be read"),
+        (HOST.format("a.b", "oci") + 'ca_bundle = "/none.pem"\n', "error", "'/none.pem', is not there"),
         (
             HOST.format("a.b", "oci") + 'credentials = {source = "file", path = "/none"}\n',
             "error",

@@ -39,7 +39,7 @@ def look(text: str, variables: dict[str, bool] | None = None, **bundles: str) ->
         (f'{HEADER}"env", name = "UNSET" }}\n', "warning", "the variable 'UNSET' for 'a.b' is not set here; the daemon's"),
         (f'{HEADER}"env", name = "EMPTY" }}\n', "warning", "the variable 'EMPTY' for 'a.b' is empty here; the daemon's"),
         (f'{TOKEN}"env", name = "UNSET" }}\n', "warning", "the variable 'UNSET' for 'actions.listen'"),
-        (f'{HOST}provider = "oci"\nca_bundle = "/none"\n', "error", "the ca_bundle of 'a.b', '/none', cannot be read"),
+        (f'{HOST}provider = "oci"\nca_bundle = "/none"\n', "error", "the ca_bundle of 'a.b', '/none', is not there"),
         (f'{HOST}provider = "oci"\nca_bundle = "/good"\n', "error", "the ca_bundle of 'a.b', '/good', holds no certificate"),
         ('docker_config = "/none"\n', "warning", "docker_config names '/none', which is not there"),
         ('netrc = "/locked"\n', "error", "netrc names '/locked', which cannot be read"),

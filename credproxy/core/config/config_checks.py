@@ -95,7 +95,7 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
     if settings.drain_timeout is not None:
         yield from duration("drain_timeout", settings.drain_timeout)
     if settings.cache.entries < 1:
-        yield ("cache", "entries"), "wanted a number from 1"
+        yield ("cache", "entries"), "wanted 1 or more"
     try:
         size_in_bytes(settings.cache.bytes)
     except ValueError:

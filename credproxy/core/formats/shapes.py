@@ -158,7 +158,7 @@ class _Fit:
             self._unknown(unknown, everything - set(table), path, everything)
         if key:
             return self._wrong((*path, key), no_choice(table[key], tags))
-        return self._missing(name, either(tags), path)
+        return self._missing(name, f"{name} = {either(tags)}", path)
 
     def _table(
         self,
@@ -180,7 +180,7 @@ class _Fit:
         for name, about in fields.items():
             if name not in given:
                 if about.required:
-                    self._missing(name, self._shape.forms.get(name) or described(about.type, self._shape.table), path)
+                    self._missing(name, self._form(name, about.type), path)
                     whole = False
                 continue
             key = given[name]
@@ -241,8 +241,13 @@ class _Fit:
             path, f"wanted {wanted}, not {noun(value, self._shape.table)}{'; write it without quotes' if bare else ''}"
         )
 
+    def _form(self, name: str, kind: inspect.Type) -> str:
+        """How a key is written with its value, or what its value is."""
+        form = self._shape.forms.get(name)
+        return described(kind, self._shape.table) if form is None else f"{name} = {form}"
+
     def _missing(self, name: str, form: str, path: Path) -> object:
-        return _BAD if name in self._unread else self._wrong(path, f'"{name}" is missing; wanted {name} = {form}')
+        return _BAD if name in self._unread else self._wrong(path, f'"{name}" is missing; wanted {form}')
 
     def _unknown(
         self, key: str, free: Collection[str], path: Path, known: Collection[str], beside: str = ""

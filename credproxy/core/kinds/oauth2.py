@@ -219,9 +219,9 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
             case "refresh_token":
                 yield from self._kept()
             case "jwt_bearer" if (self.assertion is None) is (self.key_file is None or self._signs):
-                yield ("assertion",), f'wanted with grant = "{self.grant}": assertion, or key_file, and not both'
+                yield ("assertion",), f'grant = "{self.grant}" needs either assertion or key_file'
             case "token_exchange" if self.subject_token is None:
-                yield ("subject_token",), f'wanted with grant = "{self.grant}"'
+                yield ("subject_token",), f'grant = "{self.grant}" needs it'
             case _:
                 pass
 
@@ -251,14 +251,14 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
     def _clients(self) -> Iterator[Problem]:
         secret, needs_secret = self.client_secret is not None, self.authentication.startswith("client_secret")
         if needs_secret is not secret:
-            told = "wanted with" if needs_secret else "means nothing with"
-            yield ("client_secret",), f'{told} client_auth = "{self.authentication}"'
+            way = f'client_auth = "{self.authentication}"'
+            yield ("client_secret",), f"{way} needs it" if needs_secret else f"means nothing with {way}"
         if self._signs and self.key_file is None:
-            yield ("key_file",), f'wanted with client_auth = "{self.authentication}"'
+            yield ("key_file",), f'client_auth = "{self.authentication}" needs it'
         if self.key_file is not None and not self._signs and self.grant != "jwt_bearer":
             yield ("key_file",), f'means nothing with client_auth = "{self.authentication}"'
         if self.grant == "client_credentials" and self.authentication == "none":
-            yield ("client_secret",), f'wanted with grant = "{self.grant}": client_secret, or key_file'
+            yield ("client_secret",), f'grant = "{self.grant}" needs client_secret or key_file'
 
     def _texts(self) -> Iterator[Problem]:
         if _ID.fullmatch(self.client_id) is None:
@@ -274,8 +274,8 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
             if realm_problem(one):
                 yield ("resource",), f"{one!r} is not an absolute URL without a fragment (RFC 8707)"
         if self.narrow and not self.resource:
-            yield ("narrow",), "wanted beside it: resource, to which the issuer limits its tokens"
+            yield ("narrow",), "it needs resource beside it, to which the issuer limits its tokens"
         for one in self.resource if self.narrow else ():
             parts = _LIMIT.fullmatch(one)
             if parts is None or canonical_authority(parts[1], one.partition(":")[0]) != parts[1]:
-                yield ("narrow",), f"wanted resources like https://HOST/PATH beside it, and {one!r} is not one"
+                yield ("narrow",), f"it needs resources like https://HOST/PATH beside it, and {one!r} is not one"

@@ -44,7 +44,7 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
         if len({name.lower() for name in self.headers}) < len(self.headers):
             yield ("headers",), "wanted each header once"
         if self.headers and self.basic != _BASIC:
-            yield ("basic",), "wanted headers or basic, and not both"
+            yield ("basic",), "there are headers as well; leave one of the two out"
         for path, source in self.secrets():
             for key in ("field", "username", "username_field"):
                 if isinstance(source, VaultSource) and getattr(source, key) is not None:

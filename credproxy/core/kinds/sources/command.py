@@ -49,5 +49,5 @@ class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
         if self.format != "json":
             yield ("fields",), 'means nothing without format = "json"'
         if self.username is not None and self.fields.username is not None:
-            yield ("username",), "wanted here or in fields, and not both"
+            yield ("username",), "fields has it as well; leave one of the two out"
         yield from within(("fields",), self.fields.problems())

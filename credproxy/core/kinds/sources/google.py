@@ -72,7 +72,7 @@ class GoogleSource(SourceBase, frozen=True, tag_field="source", tag="google"):
 
     def _whose(self) -> Iterator[Problem]:
         if self.account is not None and self.credentials_file is not None:
-            yield ("account",), "wanted this or credentials_file, and not both"
+            yield ("account",), "there is credentials_file as well; leave one of the two out"
         for key in ("account", "impersonate"):
             name = getattr(self, key)
             if name is not None and _EMAIL.fullmatch(name) is None:

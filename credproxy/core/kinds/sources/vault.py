@@ -152,7 +152,7 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
         if problem := server_problem(self.address, insecure=self.insecure):
             yield ("address",), problem
         if self.username is not None and self.username_field is not None:
-            yield ("username_field",), "wanted this or username, and not both"
+            yield ("username_field",), "there is username as well; leave one of the two out"
         yield from self._certificates()
         yield from user("username", self.username)
         if self.auth is not None:
