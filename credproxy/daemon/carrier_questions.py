@@ -27,7 +27,7 @@ from credproxy.core.ask.carrier_messages import (
     way,
 )
 from credproxy.core.ask.http import Reach
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.daemon.relays import RelayOffice
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
@@ -167,10 +167,12 @@ class CarrierQuestions:
         self._passages: LRUCache[int, _NamedPassage] = LRUCache(PASSAGES)
         self._relays: LRUCache[str, _NamedPassage] = LRUCache(RELAYS)
         self._editions: set[str] = set()
+        self._configured = object()  # another one with each configuration
 
     def forget(self) -> None:
         """Another configuration is in force: no relay begins before a request has been judged by it."""
         self._relays.clear()
+        self._configured = object()
 
     async def answer(self, message: CarrierQuestion) -> Answered:
         """Give the answer to one. Raises Failed."""
@@ -248,11 +250,13 @@ class CarrierQuestions:
     async def _connect(self, relay: str) -> socket.socket:
         given = self._relays.get(relay)
         if given is None:
-            message = (
-                "no connection with a client certificate is made: the request was not judged under this configuration"
-            )
-            raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="run the build again")
-        return await self._made.connect(given.passage.reach, given.subject, owner=self._owner)
+            raise _not_judged()
+        configured = self._configured
+        made = await self._made.connect(given.passage.reach, given.subject, owner=self._owner)
+        if configured is not self._configured:  # another one came into force while it was made
+            made.close()
+            raise _not_judged()
+        return made
 
     async def _granted(self, question: int, given: _NamedPassage) -> PassageGiven:
         passage = given.passage
@@ -271,6 +275,11 @@ class CarrierQuestions:
         if passed is None:
             raise failed(Code.PEER_REFUSED, "this connection has ended", hint="connect again")
         return passed
+
+
+def _not_judged() -> Failed:
+    message = "no connection with a client certificate is made: the request was not judged under this configuration"
+    return failed(Code.UPSTREAM_UNAVAILABLE, message, hint="run the build again")
 
 
 def _bounded(patience: float) -> float:

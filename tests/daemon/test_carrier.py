@@ -139,10 +139,12 @@ class FakeRelays:
     def __init__(self) -> None:
         self.asked: list[tuple[Reach, str, int]] = []
         self.ends: list[socket.socket] = []
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def connect(self, reach: Reach, subject: str, *, owner: int) -> socket.socket:
         """Note what it leads to."""
         self.asked.append((reach, subject, owner))
+        self.meanwhile()
         ours, theirs = socket.socketpair()
         self.ends.append(theirs)
         return ours
@@ -346,6 +348,21 @@ async def test_a_connection_with_a_client_certificate_is_that_of_a_passage() -> 
         assert isinstance(await other.told(Connect(4, granted.way.relay)), Refusal)
         await other.told(fetch(other.open()))
         assert await other.told(Connect(5, granted.way.relay)) == Connected(5)
+
+
+async def test_a_configuration_that_comes_into_force_while_a_connection_is_made_ends_it() -> None:
+    """That takes up to half a minute, and what is new may not allow it."""
+    async with carrier() as other:
+        other.office.certificate = "/client.pem"
+        granted = await other.told(fetch(other.open()))
+        assert isinstance(granted, PassageGiven)
+        other.relays.meanwhile = other.carrier.changed
+        other.say(Connect(2, granted.way.relay))
+        await other.until(lambda: any(isinstance(one, Refusal | Connected) for one in other.heard))
+        assert isinstance(other.heard[-1], Refusal)
+        assert not other.given
+        (end,) = other.relays.ends
+        assert end.recv(1) == b""
 
 
 async def test_what_a_carrier_cannot_look_up_itself() -> None:
