@@ -51,6 +51,7 @@ class SigningKeys:
         self._clock = clock
         self._required = required
         self._looked: LRUCache[Identity, KeyFound] = LRUCache(_MOST)
+        self._flushes = 0
 
     def known(self, identity: Identity) -> KeyFound | None:
         """What the last look found, if that was a moment ago."""
@@ -58,13 +59,18 @@ class SigningKeys:
         return found if found is not None and self._clock.boot() < found.until else None
 
     async def look(self, identity: Identity, target: Target, *, anew: bool) -> KeyFound:
-        """Look a key up. Raises Failed as its source, or if what is there is no access key."""
-        key = await self._read(identity, target, anew=anew)
+        """Look a key up; once more after a flush meanwhile. Raises Failed as its source, or if what is there is no access key."""
+        while True:
+            flushes = self._flushes
+            key = await self._read(identity, target, anew=anew)
+            if flushes == self._flushes:
+                break
         found = self._looked[identity] = KeyFound(key, self._clock.boot() + KEPT)
         return found
 
     def forget(self) -> None:
         """Look again."""
+        self._flushes += 1
         self._looked.clear()
 
     async def _read(self, identity: Identity, target: Target, *, anew: bool) -> SigningKey | None:

@@ -56,7 +56,7 @@ class ProgramAnswer:
         self._key = key
         self._clock = clock
         self._asking = asyncio.Lock()
-        self._runs = 0
+        self._runs = self._flushes = 0
         self._again = float("-inf")
         self._doubted = self._failed_until = float("-inf")
         self._stamp: Hashable = None
@@ -88,15 +88,21 @@ class ProgramAnswer:
         """
         runs = self._runs
         async with self._asking:  # one run for forty repositories of one login
+            flushes = self._flushes
             if self._runs == runs and self._due(anew=anew, stamp=stamp):
                 await self._run(run)
             failed = self._runs != runs or self._clock.boot() < self._failed_until
-            if failed and self._failure is not None:
-                raise Failed(self._failure)
-            return self._login
+            login, failure = self._login, self._failure if failed else None
+            if flushes != self._flushes:  # while it ran: whoever has asked since then is told what it says now
+                self.forget()
+                self._runs = runs
+            if failure is not None:
+                raise Failed(failure)
+            return login
 
     def forget(self) -> None:
-        """Make the next question start the program."""
+        """Make the next question start the program, also while one is running."""
+        self._flushes += 1
         self._login = None
         self._again = self._doubted = self._failed_until = float("-inf")
 

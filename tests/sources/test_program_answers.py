@@ -188,3 +188,29 @@ async def test_a_cancelled_waiter_does_not_cancel_others() -> None:
     assert program.gate is not None
     program.gate.set()
     assert await second == "one"
+
+
+async def test_a_run_that_a_flush_overtook_is_not_what_is_said_afterwards() -> None:
+    """A login that has changed before a flush is what everybody gets who asks after it."""
+    gate = asyncio.Event()
+    program = Program()
+    answer = program.answer()
+
+    async def slow() -> Printed:
+        printed = await program.run()
+        await gate.wait()
+        return printed
+
+    before = asyncio.create_task(answer.login(slow, anew=False))
+    await settle()
+    program.text = "two"
+    answer.forget()
+    after = [asyncio.create_task(said(answer, program)) for _ in range(3)]
+    await settle()
+    gate.set()
+    login = await before
+    assert login is not None
+    assert secret_of(login.stored).reveal() == "one"
+    assert [await one for one in after] == ["two"] * 3
+    assert await said(answer, program) == "two"
+    assert program.runs == 2
