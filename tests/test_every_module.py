@@ -10,7 +10,6 @@ ROOT = Path(__file__).parents[1]
 
 THROUGH = {
     "providers.bucket_regions": "providers/test_s3.py",
-    "providers.signing_keys": "providers/test_s3.py",
     "core.public_objects": "daemon/test_logins_that_fail.py",
     "providers.narrowing": "providers/test_oauth2.py",
     "sources.turns": "providers/test_oauth2.py",

@@ -40,6 +40,7 @@ class FromKeyring:
         self._clock = clock
         self._looking = asyncio.Lock()
         self._looked = self._doubted = float("-inf")
+        self._flushes = 0
         self._found = KeyringFound()
         self._failure: Failure | None = None
 
@@ -85,6 +86,7 @@ class FromKeyring:
 
     def forget(self) -> None:
         """Make the next question search the keyring."""
+        self._flushes += 1
         self._looked = float("-inf")
 
     @property
@@ -100,12 +102,14 @@ class FromKeyring:
     async def _look(self) -> None:
         async with self._looking:  # one search serves all questions that arrive meanwhile
             if self._clock.boot() - self._looked >= LOOK:
+                flushes = self._flushes
                 try:
                     self._found = await self._keyring.search(self._settings.service, self._settings.username)
                     self._failure = None
                 except Failed as error:
                     self._found, self._failure = KeyringFound(), error.failure
-                self._looked = self._clock.boot()
+                if flushes == self._flushes:  # else what is newer than this is wanted
+                    self._looked = self._clock.boot()
         if self._failure is not None:
             raise Failed(self._failure)
 

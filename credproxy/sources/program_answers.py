@@ -93,7 +93,7 @@ class ProgramAnswer:
                 await self._run(run)
             failed = self._runs != runs or self._clock.boot() < self._failed_until
             login, failure = self._login, self._failure if failed else None
-            if flushes != self._flushes:  # while it ran: whoever has asked since then is told what it says now
+            if flushes != self._flushes:  # while it ran: those who have asked since then are told what it says now
                 self.forget()
                 self._runs = runs
             if failure is not None:

@@ -69,6 +69,7 @@ class Vault:
         self._clock = clock
         self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock)
         self._leased: _Leased | None = None
+        self._flushes = 0
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the secret; None if there is no server, or no token for it.
@@ -101,7 +102,15 @@ class Vault:
         assert self._tokens is not None
         assert isinstance(identity.version, tuple)
         tokens, whose = self._tokens, identity.version[0]
-        return await self._answer.login(lambda: self._ask(tokens, target, whose, anew=anew), anew=anew, stamp=whose)
+
+        async def ask() -> Printed:
+            flushes = self._flushes
+            found = await self._ask(tokens, target, whose, anew=anew)
+            if flushes != self._flushes:
+                self._leased = None
+            return found
+
+        return await self._answer.login(ask, anew=anew, stamp=whose)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give the remembered secret; Vault is not asked."""
@@ -122,6 +131,7 @@ class Vault:
 
     def forget(self) -> None:
         """Make the next question log in, and read."""
+        self._flushes += 1
         self._answer.forget()
         self._leased = None
         if self._tokens is not None:

@@ -67,6 +67,7 @@ class VaultTokens:
         self._asking = asyncio.Lock()
         self._kept: VaultToken | None = None
         self._whole = 0.0
+        self._flushes = 0
         self._again = float("-inf")
         self._doubted = float("-inf")
 
@@ -102,7 +103,11 @@ class VaultTokens:
             kept, now = self._kept, self._clock.boot()
             if kept is not None and now < self._again:
                 return kept
-            return await self._next(kept, target)
+            flushes = self._flushes
+            new = await self._next(kept, target)
+            if flushes != self._flushes:
+                self._kept = None
+            return new
 
     def refused(self, token: VaultToken) -> bool:
         """Note that Vault refused the token; tell whether another one may be obtained now: once in ten seconds."""
@@ -137,6 +142,7 @@ class VaultTokens:
 
     def forget(self) -> None:
         """Make the next question log in."""
+        self._flushes += 1
         self._kept = None
         self._file.forget()
         if self._proof is not None and isinstance(self._proof, Caches):

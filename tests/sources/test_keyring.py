@@ -6,6 +6,7 @@ from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, St
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.keyring import LIBRARY, KeyringSource
+from credproxy.ports import KeyringFound
 from credproxy.sources.keyring import FromKeyring
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeKeyring
@@ -126,6 +127,23 @@ async def test_ten_thousand_questions_of_one_second_are_one_search() -> None:
     found.forget()
     await found.locate(TARGET, None)
     assert keyring.searches == 3
+
+
+async def test_a_search_that_a_flush_overtook_is_made_again() -> None:
+    """What was stored before the flush is found by the next question."""
+
+    class Overtaken(FakeKeyring):
+        async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
+            """What was there when it began."""
+            result = await super().search(service, username, anew=anew)
+            if self.searches == 1:
+                self.put("s", "key")
+                found.forget()
+            return result
+
+    found = source(Overtaken())
+    assert await found.locate(TARGET, None) is None
+    assert await found.locate(TARGET, None) is not None
 
 
 async def test_a_refused_secret_is_looked_up_again_once_in_ten_seconds() -> None:

@@ -191,7 +191,7 @@ async def test_a_cancelled_waiter_does_not_cancel_others() -> None:
 
 
 async def test_a_run_that_a_flush_overtook_is_not_what_is_said_afterwards() -> None:
-    """A login that has changed before a flush is what everybody gets who asks after it."""
+    """A login that has changed before a flush is the answer to each later question."""
     gate = asyncio.Event()
     program = Program()
     answer = program.answer()
@@ -201,16 +201,17 @@ async def test_a_run_that_a_flush_overtook_is_not_what_is_said_afterwards() -> N
         await gate.wait()
         return printed
 
-    before = asyncio.create_task(answer.login(slow, anew=False))
-    await settle()
-    program.text = "two"
-    answer.forget()
-    after = [asyncio.create_task(said(answer, program)) for _ in range(3)]
-    await settle()
-    gate.set()
-    login = await before
+    async with asyncio.TaskGroup() as group:
+        before = group.create_task(answer.login(slow, anew=False))
+        await settle()
+        program.text = "two"
+        answer.forget()
+        after = [group.create_task(said(answer, program)) for _ in range(3)]
+        await settle()
+        gate.set()
+    login = before.result()
     assert login is not None
     assert secret_of(login.stored).reveal() == "one"
-    assert [await one for one in after] == ["two"] * 3
+    assert [one.result() for one in after] == ["two"] * 3
     assert await said(answer, program) == "two"
     assert program.runs == 2

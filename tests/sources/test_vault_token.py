@@ -6,10 +6,11 @@ import json
 
 import pytest
 
+from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
 from tests.fakes import T0
 from tests.hints import filled
-from tests.sources.vault_world import JWT_AUTH, TARGET, TOKEN_FILE, World, failure_of, identity_of, text
+from tests.sources.vault_world import ADDRESS, JWT_AUTH, TARGET, TOKEN_FILE, World, failure_of, identity_of, text
 
 
 def logins(world: World) -> int:
@@ -146,6 +147,29 @@ async def test_a_reload_keeps_the_token() -> None:
     source.forget()
     await text(source)
     assert logins(world) == 2
+
+
+async def test_a_token_and_a_lease_that_a_flush_overtook_are_not_kept() -> None:
+    """The next question gets what a new login may have, and not the lease of the old one, renewed."""
+    world = World()
+    world.server.dynamic["db/creds/ro"] = 30.0
+    source = world.source(auth=JWT_AUTH, path="db/creds/ro", field="password")
+    served = world.server.handle
+
+    for overtaken in ("auth/jwt/login", "db/creds/ro"):
+
+        def handle(request: Request, overtaken: str = overtaken) -> Response:
+            found = served(request)
+            if world.server.asked[-1] == overtaken:
+                world.http.script[ADDRESS] = [served]
+                source.forget()
+            return found
+
+        source.forget()
+        world.http.script[ADDRESS] = [handle]
+        before, count = await text(source), logins(world)
+        assert await text(source) != before
+        assert logins(world) == count + 1
 
 
 async def test_a_token_is_renewed_at_two_thirds_of_its_life_and_replaced_near_its_last_end() -> None:
