@@ -22,8 +22,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 def get(uri: str, *, show_secrets: bool, require: bool) -> None:
     """Ask for the credential of URI, as a helper would.
 
-    Asks the daemon that runs, and starts none. Prints the answer as JSON, with masked values: a terminal's history is a bad place for tokens. Without a credential
-    the answer is {}, and the exit status is still 0, unless --require is given.
+    Asks the daemon that runs, and starts none. Prints the answer as JSON, with masked values: a terminal's history is a
+    bad place for tokens. Without a credential the answer is {}, and the exit status is still 0, unless --require is
+    given.
     """
     answer = ask("POST", "/v1/get", body={"uri": uri})
     if not show_secrets:
