@@ -92,6 +92,16 @@ def test_a_row_of_the_table_is_true(
     assert status(served, *argv, stdin=stdin, **environ) == expected
 
 
+def test_a_daemon_that_says_that_something_is_wrong_has_a_status_of_its_own(served: Stage) -> None:
+    """Until it is corrected; what was in force stays, so that the other rows are as true as before."""
+    served.configure("nonsense = true\n")
+    assert status(served, CREDPROXY, "reload") == 1
+    assert [status(served, CREDPROXY, "status", *more) for more in ((), ("--json",))] == [4, 4]
+    served.configure(RULE)
+    assert status(served, CREDPROXY, "reload") == 0
+    assert status(served, CREDPROXY, "status") == 0
+
+
 def test_every_row_of_the_table_is_tried() -> None:
     """A row without a case would be a claim."""
-    assert {(program, str(expected)) for program, expected, *_ in CASES} == ROWS
+    assert {(program, str(expected)) for program, expected, *_ in CASES} | {("credproxy status", "4")} == ROWS
