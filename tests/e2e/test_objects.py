@@ -92,7 +92,7 @@ def test_an_object_comes_into_a_sandbox_and_its_key_does_not(
     status, body = fetch(staged, f"http://{files}/private?{CANARY}", *sandbox)
     error = json.loads(body)["error"]
     assert (status, error["code"]) == (403, "policy_denied")
-    assert f"credproxy actions allow http://{files}/private" in error["message"]
+    assert f"credproxy actions allow 'http://{files}/private?*'" in error["message"]
     status, answer = ask(staged, f"http://{files}/releases/v1/a.tar", *sandbox)
     error = json.loads(answer)["error"]
     assert (status, error["code"]) == (403, "use_gateway")
