@@ -1,6 +1,8 @@
 """Limits how much of a scarce resource each of many users may hold at once."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 
 class NamedSemaphores:
@@ -30,6 +32,15 @@ class NamedSemaphores:
         except BaseException:  # also when cancelled: a place that was not taken must not be counted
             self._leave(name, share)
             raise
+
+    @contextlib.asynccontextmanager
+    async def place(self, name: str, wait: float) -> AsyncIterator[None]:
+        """Hold one place of a name, as ``take`` and ``give_back``."""
+        await self.take(name, wait)
+        try:
+            yield
+        finally:
+            self.give_back(name)
 
     def give_back(self, name: str) -> None:
         """End one ``take``."""

@@ -45,7 +45,7 @@ from credproxy.core.ask.relay_messages import (
 from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
 
 
-DIALLING = 32
+DIALLING = 64
 """Connections that are made at once, in threads of their own."""
 
 IDLE = 330.0

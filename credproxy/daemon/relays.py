@@ -36,6 +36,10 @@ MOST = 768
 AT_ONCE = 4
 """Connections that are made for one carrier to one origin at once: a host that does not answer holds a thread for each."""
 
+OF_ALL = 8
+"""Connections that are made to one origin at once for all carriers: an eighth of the process's threads, so that seven hosts
+that do not answer, as behind a VPN that is down, leave some for the others."""
+
 WAIT = 30.0
 """Seconds for a connection to be made, from the question on."""
 
@@ -100,7 +104,7 @@ class Relays:
         self._office = office
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._dialling = NamedSemaphores(AT_ONCE)
+        self._own, self._dialling = NamedSemaphores(AT_ONCE), NamedSemaphores(OF_ALL)
         self._shares: Counter[int] = Counter()
         self._process: RelayClient | None = None
         self._starting = asyncio.Lock()
@@ -144,14 +148,14 @@ class Relays:
             message = "too many connections are open on which a client certificate was shown"
             raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0)
         self._shares[owner] += 1
-        share, name = RelayShare(self._shares, owner), f"{owner} {reach.origin}"
+        share = RelayShare(self._shares, owner)
         try:
-            async with self._clock.timeout(WAIT):
-                await self._dialling.take(name, WAIT)
-                try:
-                    return await self._made(reach, subject, share)
-                finally:
-                    self._dialling.give_back(name)
+            async with (
+                self._clock.timeout(WAIT),
+                self._own.place(f"{owner} {reach.origin}", WAIT),
+                self._dialling.place(reach.origin, WAIT),
+            ):
+                return await self._made(reach, subject, share)
         except TimeoutError:
             message = f"{subject} did not complete a connection in time"
             raise failed(

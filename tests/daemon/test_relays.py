@@ -14,7 +14,7 @@ import pytest
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.adapters.tls_trust import ClientIdentity, identity, version
-from credproxy.carrier.relay_process import RelayProcess
+from credproxy.carrier.relay_process import DIALLING, RelayProcess
 from credproxy.core.ask.carrier_messages import TOLD
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Origin
@@ -31,7 +31,7 @@ from credproxy.core.ask.relay_messages import (
 )
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.daemon.relay_client import IDENTITIES
-from credproxy.daemon.relays import LOOK, REST, SHARE, SILENT, WAIT, Relays
+from credproxy.daemon.relays import AT_ONCE, LOOK, OF_ALL, REST, SHARE, SILENT, WAIT, Relays
 from tests.adapters.test_client_certificates import ANSWER, Server, dial, home, issue
 from tests.fakes import FakeClock, settle
 
@@ -254,6 +254,32 @@ async def test_a_carrier_has_its_share_and_another_one_has_another() -> None:
         assert w.relays.running == SHARE + 1
         for one in held:
             one.close()
+
+
+async def test_hosts_that_do_not_answer_hold_an_eighth_of_the_threads_each() -> None:
+    """Whichever carriers ask for them; what they wait for is made as soon as one is free."""
+    async with world() as w:
+        (await w.connect(Dial())).close()
+        (process,) = w.births.born
+        process.agrees = False
+        async with asyncio.TaskGroup() as group:
+            silent = [
+                group.create_task(w.connect(Dial(), "https://silent.test", owner=owner))
+                for owner in range(1, 5)
+                for _ in range(2 * AT_ONCE)
+            ]
+            other = group.create_task(w.connect(Dial(), owner=1))
+            while len(process.pairs) < 1 + OF_ALL + 1:
+                await settle()
+            for _ in range(20):
+                await settle()
+            begun = process.numbers(Begin)[1:]
+            assert (len(begun), DIALLING) == (OF_ALL + 1, 8 * OF_ALL)
+            process.agrees = True
+            for number in begun:
+                process.say(RelayBegun(number))
+        for made in (*silent, other):
+            made.result().close()
 
 
 async def test_a_carrier_that_leaves_holds_no_place() -> None:
