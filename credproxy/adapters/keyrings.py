@@ -1,5 +1,6 @@
 """The keyring of this system: the Secret Service on Linux, elsewhere what the ``keyring`` library finds."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ class LibraryKeyring:
         del label  # the library has none
         answer = await self._run({"service": service, "username": username, "secret": secret.reveal()})
         if answer.get("absent"):
-            raise locked("the keyring", f"takes nothing: {_absent(answer)}")
+            raise locked("the keyring", f"takes nothing: {await _absent(answer)}")
         for key in [key for key in self._known if key[0] == service]:
             del self._known[key]
 
@@ -78,7 +79,7 @@ class LibraryKeyring:
         until = self._clock.boot() + PROGRAM_KEEP
         answer = await self._run({"service": service, "username": username})
         if answer.get("absent"):
-            return _KnownSecret(until, KeyringFound(absent=_absent(answer)))
+            return _KnownSecret(until, KeyringFound(absent=await _absent(answer)))
         if answer.get("secret") is None:
             return _KnownSecret(until, KeyringFound())
         item = KeyringItem(f"{service}\n{username}", str(answer.get("username") or ""))
@@ -94,9 +95,11 @@ class LibraryKeyring:
         return answer
 
 
-def _absent(answer: Mapping[str, object]) -> str:
+async def _absent(answer: Mapping[str, object]) -> str:
     """Why there is no keyring."""
-    return is_not_installed(LIBRARY) if answer["absent"] == "library" else str(answer["absent"])
+    if answer["absent"] != "library":
+        return str(answer["absent"])
+    return await asyncio.to_thread(is_not_installed, LIBRARY)  # it reads how this copy was installed
 
 
 def _numbered(known: _KnownSecret, before: _KnownSecret) -> _KnownSecret:
