@@ -7,7 +7,6 @@ import re
 import select
 import socket
 import ssl
-import threading
 import time
 from typing import IO, NamedTuple
 
@@ -16,6 +15,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
 from credproxy.adapters.interim_responses import CODED, SteadyResponse, UnfitAnswerError, passed_over
+from credproxy.adapters.one_at_a_time import OneAtATime
 from credproxy.adapters.socket_wait import SocketWait
 from credproxy.core.minimum_speed import Pace
 
@@ -38,14 +38,13 @@ _MOST = 256 * 1024
 _JUDGED = 0.1
 """Seconds after which a body's pace is judged, however little has arrived."""
 
-_READING = threading.Lock()
-"""Held by the one thread of this process that empties a socket. A TLS record has 16 KiB at most, and Python's lock is taken
+_READING = OneAtATime(0.05)
+"""For the one thread of this process that empties a socket. A TLS record has 16 KiB at most, and Python's lock is taken
 twice for each, so that several threads mostly wait for each other: 16 downloads then took up to a third longer, and a
-third more of the processors (bench/gateway.py, ``many``). One thread decrypts more than a gigabyte a second."""
+third more of the processors (bench/gateway.py, ``many``). One thread decrypts more than a gigabyte a second.
 
-_TURN = 0.05
-"""Seconds that a thread waits for that. An upstream that sends messages of TLS without end keeps its thread inside OpenSSL,
-and must not stop other downloads; that it is held makes them quick, not right."""
+An upstream that sends messages of TLS without end keeps its thread inside OpenSSL, and must not stop other downloads: they
+wait for it once, for so many seconds."""
 
 _EMPTY = frozenset({http.client.NO_CONTENT, http.client.NOT_MODIFIED})
 
@@ -240,17 +239,14 @@ class Body(io.RawIOBase):
     def _arrived(self, buffer: memoryview) -> tuple[int, int]:
         """Read what has arrived; give its size, and what to wait for unless the buffer is full or this is the end."""
         filled, size, receive = 0, len(buffer), self._sock.recv_into
-        alone = _READING.acquire(timeout=_TURN)
         try:
-            while filled < size and (got := receive(buffer[filled:])):
-                filled += got
+            with _READING.alone():
+                while filled < size and (got := receive(buffer[filled:])):
+                    filled += got
         except (BlockingIOError, ssl.SSLWantReadError):
             return filled, select.POLLIN
         except ssl.SSLWantWriteError:  # TLS itself has something to send, such as a new key
             return filled, select.POLLOUT
-        finally:
-            if alone:
-                _READING.release()
         return filled, 0
 
     def _take_early(self, buffer: "bytearray | memoryview") -> int:

@@ -834,7 +834,7 @@ async def test_an_upstream_that_stalls_holds_up_no_other(encrypted: bool, truste
 
 async def test_a_thread_that_never_ends_its_reading_holds_up_no_other(trusted: Trusted) -> None:
     """As one in OpenSSL that is sent messages without end."""
-    with Scripted(answering(BODY), context=trusted.context) as server, _READING:
+    with Scripted(answering(BODY), context=trusted.context) as server, _READING.alone():
         async with Pump() as pump:
             transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
             assert await poured(transfer, len(BODY)) == (Poured(len(BODY), Stopped.DONE), BODY)
