@@ -15,6 +15,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import settings
 from pytest_asyncio import is_async_test
 
+from credproxy.adapters.own_metadata import own_copy
 from credproxy.server.namespaces import proc_is_own
 
 
@@ -25,6 +26,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytes
 
 
 proc_is_own()  # read once in a process, and before its loop runs, as the daemon does
+own_copy()  # likewise
 
 gc.disable()  # until all tests are collected: nothing that is made meanwhile is let go
 

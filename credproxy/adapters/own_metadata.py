@@ -17,7 +17,10 @@ _NAME = "credproxy"
 
 @cache
 def own_copy() -> OwnCopy:
-    """Find out how this copy was installed; it does not change while a process runs."""
+    """Find out how this copy was installed; it does not change while a process runs.
+
+    Reads files the first time: before an event loop runs, or in a thread.
+    """
     prefix = Path(sys.prefix)
     source, editable = _source()
     pipx = (prefix / "pipx_metadata.json").exists()
@@ -43,7 +46,7 @@ def is_not_installed(library: Library) -> str:
 
 def requirement(name: str) -> str:
     """A library that credproxy always needs, with the versions that it accepts."""
-    from importlib import metadata  # noqa: PLC0415  the daemon rarely needs it, and it takes 20 ms to import
+    from importlib import metadata  # noqa: PLC0415  it takes 20 ms, for a daemon that cannot start
 
     try:
         wanted = metadata.requires(_NAME) or ()
@@ -57,18 +60,18 @@ def _source() -> tuple[str, bool]:
 
     Without the record it was installed by its name from an index, or not at all: then a clone is what it runs from.
     """
-    from importlib import metadata  # noqa: PLC0415  as above
-
+    # Not by importlib.metadata: that is 20 ms and 2 MB for one file, in a daemon that may never need it.
+    places = (place for folder in sys.path if folder for place in Path(folder).glob(f"{_NAME}-*.dist-info"))
+    installed = next(places, None)
+    if installed is None:
+        clone = Path(__file__).parents[2]
+        return str(clone) if (clone / "pyproject.toml").exists() else "", True
     try:
-        record = metadata.distribution(_NAME).read_text("direct_url.json")
-        said = json.loads(record or "{}")
+        said = json.loads((installed / "direct_url.json").read_bytes())
         url = str(said.get("url", ""))
         if vcs := said.get("vcs_info"):
             return f"{vcs['vcs']}+{url}@{vcs['commit_id']}", False
         editable = bool(said.get("dir_info", {}).get("editable"))
-    except metadata.PackageNotFoundError:
-        clone = Path(__file__).parents[2]
-        return str(clone) if (clone / "pyproject.toml").exists() else "", True
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "", False
     return (unquote(urlsplit(url).path) if url.startswith("file://") else url), editable

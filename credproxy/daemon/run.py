@@ -100,6 +100,7 @@ def _run(options: ServeOptions, logs: Logs) -> tuple[int, list[Kept]]:
 def _prepare(options: ServeOptions) -> Sockets:
     """Everything that comes before the first secret."""
     harden()
+    own_copy()  # reads files, which nobody shall wait for later
     require_c_parser(lambda: own_copy().replacing(requirement("aiohttp")))
     sockets = open_sockets(options)
     for name in (*inherited.VARIABLES, *sd_notify.VARIABLES):

@@ -67,6 +67,16 @@ def test_pipx_is_known_by_its_file_and_names_its_environment(tmp_path: Path) -> 
     assert told(home, None)[:2] == ["pipx", "credproxy-dev"]
 
 
+def test_the_daemon_need_not_import_what_reads_packages() -> None:
+    """It would be 2 MB for one file."""
+    code = "import sys; from credproxy.adapters.own_metadata import own_copy; print(own_copy().python, *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    python, *modules = done.stdout.split()
+    assert python == sys.executable
+    assert "credproxy.adapters.own_metadata" in modules
+    assert "importlib.metadata" not in modules
+
+
 def test_this_very_copy_names_its_interpreter_and_what_it_needs() -> None:
     """The versions of aiohttp that are accepted are in the package's own metadata."""
     assert own_copy().python == sys.executable
