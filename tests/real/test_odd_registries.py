@@ -78,6 +78,7 @@ def test_a_path_prefix_is_the_gateways_to_know(gateway: Gateway, pki: Pki) -> No
         tags = []
         while target is not None:
             answer = registry_asked.get(registry.authority, target)
+            assert answer.status == 200, answer.body
             tags += json.loads(answer.body)["tags"]
             found = re.match(r'<([^>]*)>; rel="next"', answer.headers.get("link", ""))
             target = None if found is None else found[1]
