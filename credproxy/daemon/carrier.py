@@ -132,8 +132,12 @@ class Carrier:
         self._tell(Spare(number, account, port))
 
     def changed(self) -> None:
-        """A new configuration is in force, or everything was flushed."""
+        """A new configuration is in force."""
         self._questions.forget()
+        self.flushed()
+
+    def flushed(self) -> None:
+        """Everything was flushed: nothing that was granted before is used again."""
         self._tell(Changed())
 
     def leave(self, grace: float) -> None:

@@ -191,9 +191,15 @@ class Carriers:
         return True
 
     def changed(self) -> None:
-        """Another configuration is in force, or everything was flushed."""
+        """Another configuration is in force."""
+        self.relays.changed()
         for carrier in self._carriers:
             carrier.changed()
+
+    def flushed(self) -> None:
+        """Everything was flushed."""
+        for carrier in self._carriers:
+            carrier.flushed()
 
     async def leave(self, grace: float) -> None:
         """Let them finish what is under way, for at most so many seconds."""

@@ -128,6 +128,12 @@ class RelayClient:
         self._tell(TakeIdentity(number, found.anchors, *found.pair, found.paths, dial.tls_verify))
         return number
 
+    def forget(self) -> None:
+        """Have it forget every key: each is read again before it is used again. What it has made with them stays."""
+        for known in self._known.values():
+            self._tell(DropIdentity(known.number))
+        self._known.clear()
+
     def begin(self, message: Begin, pair: socket.socket, *, share: RelayShare) -> asyncio.Future[None]:
         """Have a relay begun; what is given fails if it does not begin.
 

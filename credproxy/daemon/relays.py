@@ -165,6 +165,11 @@ class Relays:
             if not share.lent:
                 share.give_back()
 
+    def changed(self) -> None:
+        """Another configuration is in force: a rule may have gone, and its key with it."""
+        if self._process is not None:
+            self._process.forget()
+
     def ended(self, pid: int) -> bool:
         """Whether a process that ended was this one; nothing more has to be said then."""
         if pid not in self._pids:

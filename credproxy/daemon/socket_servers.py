@@ -86,7 +86,7 @@ def build_front(
             clock=clock,
             reload=service.reload,
             metrics_page=metrics.render,
-            flushed=carriers.changed,
+            flushed=carriers.flushed,
             carriers=carriers.report,
             relays=carriers.relays.report,
             worker=service.libraries.report,

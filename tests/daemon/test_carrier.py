@@ -16,6 +16,7 @@ from credproxy.core.ask.carrier_messages import (
     TOLD,
     VERSION,
     Anchors,
+    Changed,
     Closed,
     Connect,
     Connected,
@@ -344,6 +345,9 @@ async def test_a_connection_with_a_client_certificate_is_that_of_a_passage() -> 
         assert other.given[-1].recv(2) == b"x"
         for foreign in (granted.way.relay + "0", "", "1 https://other.test"):
             assert isinstance(await other.told(Connect(3, foreign)), Refusal)
+        other.carrier.flushed()  # which ends no permission
+        await other.until(lambda: isinstance(other.heard[-1], Changed))
+        assert await other.told(Connect(3, granted.way.relay)) == Connected(3)
         other.carrier.changed()
         assert isinstance(await other.told(Connect(4, granted.way.relay)), Refusal)
         await other.told(fetch(other.open()))

@@ -359,7 +359,7 @@ async def test_one_that_hangs_is_killed_and_one_without_work_ends_with_its_keys(
 
 
 async def test_the_process_holds_so_many_keys_and_drops_what_was_replaced() -> None:
-    """The one that was not used for longest goes; nothing shows one."""
+    """The one that was not used for longest goes, and all where another configuration is in force; nothing shows one."""
     async with world() as w:
         policies = [Dial(client_cert=f"/{number}") for number in range(IDENTITIES + 1)]
         for policy in policies:
@@ -369,5 +369,11 @@ async def test_the_process_holds_so_many_keys_and_drops_what_was_replaced() -> N
         w.stamped = 2
         (await w.connect(policies[-1])).close()
         assert process.numbers(DropIdentity) == [1, IDENTITIES + 1]
+        w.relays.changed()
+        await settle()
+        assert sorted(process.numbers(DropIdentity)) == list(range(1, IDENTITIES + 3))
+        read = w.read
+        (await w.connect(policies[-1])).close()
+        assert (w.read, process.numbers(TakeIdentity)[-1]) == (read + 1, IDENTITIES + 3)
         assert "canary" not in repr(process.heard)
         assert "canary" not in repr(await w.identity(Dial()))
