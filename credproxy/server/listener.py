@@ -18,14 +18,14 @@ import structlog
 from credproxy.core.errors import Code, failed
 from credproxy.core.paths import SOCKET_PATH_LIMIT
 from credproxy.server.peer import identify
-from credproxy.server.sandboxed import is_below, sign
+from credproxy.server.sandboxed import is_below, is_note, sign
 
 
 log = structlog.get_logger("credproxy.server")
 
 
 _NOTE = 1024
-"""Bytes that a daemon's note in its lock never has."""
+"""Bytes that a daemon's note in its lock has at most."""
 
 _BESIDE = (".lock", ".new")
 """Suffixes of the files that are made beside a socket."""
@@ -193,7 +193,7 @@ def _lock(place: Path, variable: str) -> int:
     lock = os.open(lock_path(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(lock).st_size > _NOTE:
+        if not is_note(os.pread(lock, _NOTE + 1, 0)):
             message = f"{str(lock_path(place))!r} would be the lock, and is somebody's file"
             raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to a path in a directory of its own")  # noqa: TRY301  the lock is closed below
     except BaseException as error:

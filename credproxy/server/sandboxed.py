@@ -9,6 +9,7 @@ user_namespaces(7), pid_namespaces(7), ioctl_ns(2).
 
 import fcntl
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ _NS_GET_USERNS = 0xB701  # <linux/nsfs.h>
 _ALL = 2**32 - 1
 _RANGE = 100
 """Users that a sandbox maps at most: it has one or two, whereas even a small container has thousands."""
+
+_NOTE = re.compile(rb"(?:(?:\w+:\[\d+\])?\n)*(?:[0-9a-f-]{36}\n)?")
 
 
 def sandboxed() -> bool:
@@ -53,6 +56,11 @@ def sign(lock: int) -> None:
     if sys.platform == "linux" and not sandboxed():
         os.ftruncate(lock, 0)
         os.pwrite(lock, _signature(), 0)
+
+
+def is_note(content: bytes) -> bool:
+    """Whether a file has what ``sign`` writes, of whichever daemon, or nothing."""
+    return _NOTE.fullmatch(content) is not None
 
 
 def serves_elsewhere(lock: Path) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -98,16 +99,25 @@ def test_what_is_not_a_socket_is_never_removed(place: Path, kind: str) -> None:
     assert not place.with_suffix(".lock").exists()
 
 
-def test_a_file_that_has_the_name_of_the_lock_stays_as_it_is(place: Path) -> None:
-    """Such as the lock of a package manager."""
+@pytest.mark.parametrize("content", ["package\n" * 500, "1234\n", "{}"])
+def test_a_file_that_has_the_name_of_the_lock_stays_as_it_is(place: Path, content: str) -> None:
+    """Such as the lock of a package manager, or of another program."""
     place.parent.mkdir(mode=0o700)
     lock = place.with_suffix(".lock")
-    lock.write_text("package\n" * 500)
+    lock.write_text(content)
     with pytest.raises(Failed) as caught:
         bind(str(place), backlog=8)
     assert str(lock) in caught.value.failure.message
-    assert lock.read_text() == "package\n" * 500
+    assert lock.read_text() == content
     assert not place.exists()
+
+
+@pytest.mark.parametrize("content", ["", "\n\n\n", f"user:[1]\nmnt:[2]\npid:[3]\n{UUID(int=7)}\n"])
+def test_what_an_earlier_daemon_has_left_in_its_lock_is_no_such_file(place: Path, content: str) -> None:
+    """Also one that could not see its namespaces, or that was killed before it wrote anything."""
+    place.parent.mkdir(mode=0o700)
+    place.with_suffix(".lock").write_text(content)
+    bind(str(place), backlog=8).close()
 
 
 @pytest.mark.parametrize("suffix", [".lock", ".new"])
