@@ -153,7 +153,7 @@ def _place(door: SocketState, me: int) -> Iterator[Finding]:
     elif where.is_directory and where.uid == me and where.open_to_others:
         yield topic.error(
             f"the directory of the {door.name} socket, {where.path!r}, has mode {where.bits}; wanted 0700",
-            f"chmod 700 {quote(where.path)}",
+            f"if nothing else is in it (ls -A {quote(where.path)}): chmod 700 {quote(where.path)}",
         )
     elif where.is_directory and where.mode & 0o022:
         yield topic.error(

@@ -158,8 +158,8 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
     if place.suffix in _BESIDE:
         message = f"the socket path {path!r} ends in {place.suffix}, as a file beside it does"
         raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to a path that ends in .sock")
-    _private_directory(place.parent, variable)
     _judge(place, variable)
+    _private_directory(place.parent, variable)
     lock = _lock_or_take_back(place, variable)
     try:
         _remove_stale(place, variable)
@@ -175,12 +175,16 @@ def _private_directory(directory: Path, variable: str) -> None:
         if not place.exists():  # one by one: parents=True leaves the mode of the upper ones to the umask
             place.mkdir(mode=0o700, exist_ok=True)
     found = directory.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        message = f"the socket's directory {str(directory)!r} is not a directory"
+        raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to another path")
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise failed(
             Code.CONFIG_INVALID,
             f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
             f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700",
-            hint=f"chmod 700 {quote(str(directory))}, or set {variable} to a path in a directory of your own",
+            hint=f"set {variable} to a path in a directory of its own, or if nothing else is in this one: "
+            f"chmod 700 {quote(str(directory))}",
         )
 
 
@@ -247,7 +251,7 @@ def _judge(place: Path, variable: str) -> None:
     """Refuse a path where something other than a socket is; it was named by mistake, and is somebody's."""
     try:
         mode = place.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISSOCK(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")

@@ -83,14 +83,14 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             replace(FINE, helper=door(folder=0o755)),
             "error",
             f"the directory of the helper socket, '{RUN}', has mode 0755; wanted 0700",
-            f"chmod 700 {RUN}",
+            f"if nothing else is in it (ls -A {RUN}): chmod 700 {RUN}",
             id="T4-directory-open",
         ),
         pytest.param(
             replace(FINE, helper=replace(nothing(), directory=place(RUN, stat.S_IFDIR, 0o755))),
             "error",
             f"the directory of the helper socket, '{RUN}', has mode 0755; wanted 0700",
-            f"chmod 700 {RUN}",
+            f"if nothing else is in it (ls -A {RUN}): chmod 700 {RUN}",
             id="T4-directory-open-before-the-first-start",
         ),
         pytest.param(

@@ -436,10 +436,12 @@ def test_a_directory_that_others_may_enter_is_closed_or_another_one_is_named(sta
     refused = staged.credproxy("serve")
     assert refused.returncode == 1
     advice = json.loads(refused.stderr.splitlines()[-1])["hint"]
-    folder, variable = filled(advice, "chmod 700 {}, or set {} to a path in a directory of your own")
+    variable, folder = filled(
+        advice, "set {} to a path in a directory of its own, or if nothing else is in this one: chmod 700 {}"
+    )
     assert (folder, variable) == (str(place), "CREDPROXY_SOCKET")
     if way == "chmod":
-        assert shell(staged, advice.partition(",")[0]).returncode == 0
+        assert shell(staged, advice.partition(": ")[2]).returncode == 0
     else:
         staged.environ[variable] = str(staged.home / "own" / "helper.sock")
     staged.start()

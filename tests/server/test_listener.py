@@ -99,6 +99,15 @@ def test_what_is_not_a_socket_is_never_removed(place: Path, kind: str) -> None:
     assert not place.with_suffix(".lock").exists()
 
 
+def test_a_file_is_not_taken_for_a_directory(place: Path) -> None:
+    """Its mode stays as it is, too."""
+    place.parent.write_text("notes")
+    with pytest.raises(Failed) as caught:
+        bind(str(place), backlog=8)
+    assert caught.value.failure.message == f"the socket's directory {str(place.parent)!r} is not a directory"
+    assert caught.value.failure.hint == "set CREDPROXY_SOCKET to another path"
+
+
 @pytest.mark.parametrize("content", ["package\n" * 500, "1234\n", "{}"])
 def test_a_file_that_has_the_name_of_the_lock_stays_as_it_is(place: Path, content: str) -> None:
     """Such as the lock of a package manager, or of another program."""
@@ -384,4 +393,4 @@ def test_the_hint_for_a_directory_that_is_not_private_holds_it_as_one_word(tmp_p
     folder.chmod(0o755)
     with pytest.raises(Failed) as caught:
         bind(str(folder / "helper.sock"), backlog=8)
-    assert caught.value.failure.hint.startswith(f"chmod 700 '{folder}', or set ")
+    assert caught.value.failure.hint.endswith(f": chmod 700 '{folder}'")
