@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from run import BIN, Bench, end, show, status_kib
+from run import BIN, Bench, end, show, spawn_time, status_kib
 
 
 URLS = 10_000
@@ -215,15 +215,11 @@ def herd(bench: Kinds, stand_in: StandIn) -> None:
 
 def worker(bench: Kinds) -> None:
     """The first answer through the process with the libraries, and the next ones, whose tokens are not in memory."""
-    uri = "https://storage.googleapis.com/bucket/object"
+    question = bench.folder / "question"
+    question.write_text(json.dumps({"uri": "https://storage.googleapis.com/bucket/object"}))
 
     def answer() -> float:
-        begun = time.perf_counter()
-        body = json.dumps({"uri": uri}).encode()
-        subprocess.run(
-            [BIN / "credproxy-helper", "get"], input=body, env=bench.environ, check=True, capture_output=True
-        )
-        return time.perf_counter() - begun
+        return spawn_time(str(BIN / "credproxy-helper"), question, bench.environ)
 
     idle = bench.rss()
     first = answer()
