@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
+from credproxy.adapters.addresses import Resolve, system_resolve
 from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.idle_connections import Idle
@@ -34,8 +35,6 @@ _TRIED = 4
 
 _CONTEXTS = 256
 
-Address = tuple[int, int, int, str, tuple[str | int, ...] | tuple[int, bytes]]
-Resolve = Callable[[str, int], Sequence[Address]]
 Hold = Callable[[socket.socket], None]
 """Called with each socket before it is waited on; an exception from it ends the request."""
 
@@ -51,11 +50,6 @@ class RefusedError(OSError):
     def __init__(self, addresses: Sequence[str]) -> None:
         super().__init__(errno.EACCES, "address refused")
         self.addresses = addresses
-
-
-def system_resolve(host: str, port: int) -> Sequence[Address]:
-    """Ask the system for the addresses of a host. Raises socket.gaierror."""
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class Connections:

@@ -4,11 +4,8 @@ import asyncio
 import importlib
 import os
 import secrets
-import signal
 import socket
 import ssl
-import sys
-import threading
 from collections import Counter
 from collections.abc import Callable
 
@@ -18,12 +15,12 @@ from aiohttp import web
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.confinement import DESCRIPTORS, MEMORY, PRELOAD, confine
+from credproxy.adapters.confinement import PRELOAD
 from credproxy.adapters.connections import Connections
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.pump import Pump
-from credproxy.adapters.resident_memory import few_arenas, own_memory
+from credproxy.carrier.confined_start import begin
 from credproxy.carrier.daemon_client import Daemon, Resolver, Threads
 from credproxy.carrier.log_lines import to_daemon
 from credproxy.carrier.passed_connections import PassedServer, proven
@@ -44,7 +41,7 @@ from credproxy.core.ask.carrier_messages import (
     Spared,
     ToCarrier,
 )
-from credproxy.core.errors import Failed, Failure, Unfit
+from credproxy.core.errors import Failed, Failure
 from credproxy.gateway.gateway import Gateway
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import GatewayApi
@@ -55,9 +52,6 @@ from credproxy.server.tcp_guard import Guard
 
 CONNECTIONS = 1024
 """More than the daemon passes on to all carriers together; the actual bound is the daemon's shares."""
-
-_STACK = 512 * 1024
-"""Bytes of a thread's stack: the usual eight megabytes for each of 64 threads would use up a carrier's memory."""
 
 log = structlog.get_logger("credproxy.carrier")
 
@@ -76,19 +70,9 @@ def run_carrier(descriptor: int, parent: int) -> None:
         descriptor: this end of a channel to the daemon.
         parent: process id of the nursery.
     """
-    memory = own_memory()
-    try:
-        confined = confine(parent=parent, descriptors=DESCRIPTORS, memory=MEMORY)
-    except Unfit as error:
-        sys.stderr.write(f"credproxy: {error.failure.message}; {error.failure.hint}\n")
-        raise
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # a service manager sends it to every process: the daemon says when to end
-    few_arenas()
-    threading.stack_size(_STACK)
+    start = begin(parent)
     with asyncio.Runner() as runner:
-        runner.run(_Life(descriptor, str(confined), memory).lived())
+        runner.run(_Life(descriptor, start.confined, start.memory).lived())
 
 
 class _Life:

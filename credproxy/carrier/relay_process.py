@@ -6,10 +6,8 @@ that the operator named; what it holds are the keys of those hosts that are in u
 """
 
 import asyncio
-import signal
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,14 +18,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from credproxy.adapters.addresses import Address
 from credproxy.adapters.channel import Channel
-from credproxy.adapters.confinement import DESCRIPTORS, MEMORY, confine
-from credproxy.adapters.connections import HANDSHAKE, Address, Connections, RefusedError
+from credproxy.adapters.connections import HANDSHAKE, Connections, RefusedError
 from credproxy.adapters.network_errors import Call, explain
-from credproxy.adapters.resident_memory import few_arenas, own_memory
 from credproxy.adapters.tls_relay import TlsRelay, greeted
 from credproxy.adapters.tls_stream import TlsStream
 from credproxy.adapters.tls_trust import show, trusting
+from credproxy.carrier.confined_start import begin
 from credproxy.core.ask.carrier_messages import TOLD, VERSION, reach
 from credproxy.core.ask.http import Request
 from credproxy.core.ask.relay_messages import (
@@ -42,7 +40,7 @@ from credproxy.core.ask.relay_messages import (
     TakeIdentity,
     ToRelay,
 )
-from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 
 
 DIALLING = 64
@@ -74,17 +72,9 @@ def run_relay(descriptor: int, parent: int) -> None:
         descriptor: this end of a channel to the daemon.
         parent: process id of the nursery.
     """
-    memory = own_memory()
-    try:
-        confined = confine(parent=parent, descriptors=DESCRIPTORS, memory=MEMORY, written=_KEYS)
-    except Unfit as error:
-        sys.stderr.write(f"credproxy: {error.failure.message}; {error.failure.hint}\n")
-        raise
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as a carrier
-    few_arenas()
-    threading.stack_size(_STACK)
+    start = begin(parent, written=_KEYS)
     with asyncio.Runner() as runner:
-        runner.run(RelayProcess(socket.socket(fileno=descriptor), confined=str(confined), memory=memory).lived())
+        runner.run(RelayProcess(socket.socket(fileno=descriptor), confined=start.confined, memory=start.memory).lived())
 
 
 class DialledTls(NamedTuple):

@@ -8,13 +8,17 @@ from shlex import quote
 from typing import Literal
 
 
+Manager = Literal["pip", "pipx", "uv"]
+"""The program that made an environment, and installs into it."""
+
+
 @dataclass(frozen=True, slots=True)
 class OwnCopy:
     """How the copy that runs was installed.
 
     Attributes:
         python: the interpreter of its environment, by its absolute path.
-        manager: the program that made that environment and installs into it: pipx; uv, where pip is not in it.
+        manager: pipx; uv, where pip is not in it.
         environment: pipx's name for it.
         source: what it was installed from, as pip takes it: a folder, a file, a URL. "" if that is not known.
         editable: the folder itself is used, and not a copy of it.
@@ -22,7 +26,7 @@ class OwnCopy:
     """
 
     python: str
-    manager: Literal["pip", "pipx", "uv"] = "pip"
+    manager: Manager = "pip"
     environment: str = ""
     source: str = ""
     editable: bool = False

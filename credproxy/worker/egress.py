@@ -10,12 +10,13 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from credproxy.adapters.addresses import Resolve, system_resolve
 from credproxy.adapters.dial import allowed, unread
 from credproxy.adapters.tls_trust import trust, version
 from credproxy.core.ask.credential import reveal
@@ -68,6 +69,23 @@ class EgressAnswer:
     body: bytes = field(repr=False)
 
 
+def connect_to(sock: socket.socket, address: tuple[object, ...]) -> None:
+    """Connect a socket. Raises OSError."""
+    sock.connect(address)
+
+
+class Network(NamedTuple):
+    """What the system does for it.
+
+    Attributes:
+        resolve: turns a name and a port into addresses. Raises OSError.
+        connect: connects a socket with its time-out to one of them. Raises OSError.
+    """
+
+    resolve: Resolve = system_resolve
+    connect: Callable[[socket.socket, tuple[object, ...]], None] = connect_to
+
+
 class Egress:
     """The network for the libraries' part of one call.
 
@@ -75,12 +93,21 @@ class Egress:
         limit: seconds for all requests together.
         proxy: ``http://[user:password@]host:port`` for what is asked over TLS, or None.
         ca_bundle: path of certificates that are trusted besides the system's, or None.
+        network: how names are resolved, and connections made.
     """
 
-    def __init__(self, limit: float, *, proxy: str | None = None, ca_bundle: str | None = None) -> None:
+    def __init__(
+        self,
+        limit: float,
+        *,
+        proxy: str | None = None,
+        ca_bundle: str | None = None,
+        network: Network = Network(),  # noqa: B008  a value
+    ) -> None:
         self._end = time.monotonic() + limit  # noqa: TID251  a suspended machine waits for nobody
         self._proxy = proxy
         self._bundle = ca_bundle
+        self._network = network
 
     def send(
         self,
@@ -111,7 +138,7 @@ class Egress:
             dial = Dial(own=True, ca_bundle=self._bundle, metadata=metadata)
             left = self._end - time.monotonic()  # noqa: TID251  see above
             seconds = max(0.01, left if timeout is None else min(timeout, left))
-            connection = _connected(parts, dial, proxy, min(_CONNECT, seconds))
+            connection = _connected(parts, dial, proxy, self._network, seconds=min(_CONNECT, seconds))
             try:
                 connection.sock.settimeout(seconds)
                 connection.request(
@@ -142,7 +169,9 @@ class _GuardedError(OSError):
         self.plain = plain
 
 
-def _connected(parts: SplitResult, dial: Dial, proxy: Proxy | None, seconds: float) -> http.client.HTTPConnection:
+def _connected(
+    parts: SplitResult, dial: Dial, proxy: Proxy | None, network: Network, *, seconds: float
+) -> http.client.HTTPConnection:
     """Connect to where a URL goes, straight or through a proxy."""
     host, encrypted = parts.hostname or "", parts.scheme == "https"
     if parts.scheme not in {"http", "https"} or not host:
@@ -150,7 +179,7 @@ def _connected(parts: SplitResult, dial: Dial, proxy: Proxy | None, seconds: flo
     port = parts.port or (443 if encrypted else 80)
     made = http.client.HTTPConnection(host, port, timeout=seconds)
     place = (host, port) if proxy is None else (proxy.host, proxy.port)
-    sock = _dialled(place, dial, seconds, plain=not encrypted)
+    sock = _dialled(place, dial, network, seconds=seconds, plain=not encrypted)
     try:
         if encrypted and proxy is not None:
             _tunnel(sock, proxy, f"{host}:{port}")
@@ -163,9 +192,9 @@ def _connected(parts: SplitResult, dial: Dial, proxy: Proxy | None, seconds: flo
     return made
 
 
-def _dialled(place: tuple[str, int], dial: Dial, seconds: float, *, plain: bool) -> socket.socket:
+def _dialled(place: tuple[str, int], dial: Dial, network: Network, *, seconds: float, plain: bool) -> socket.socket:
     failure: OSError = OSError("no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(*place, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in network.resolve(*place):
         where = str(address[0])
         if not allowed(where, dial):
             failure = _GuardedError(where)
@@ -175,7 +204,7 @@ def _dialled(place: tuple[str, int], dial: Dial, seconds: float, *, plain: bool)
             made = socket.socket(family, kind, protocol)
             made.settimeout(seconds)
             try:
-                made.connect(address)
+                network.connect(made, address)
             except OSError as error:
                 made.close()
                 failure = error

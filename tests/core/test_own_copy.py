@@ -7,7 +7,7 @@ import pytest
 
 from credproxy.core.kinds.cloud_libraries import LIBRARIES
 from credproxy.core.kinds.sources.keyring import LIBRARY
-from credproxy.core.own_copy import OwnCopy
+from credproxy.core.own_copy import Manager, OwnCopy
 
 
 VENV = OwnCopy("/venv/bin/python", source="/src/credproxy")
@@ -61,9 +61,9 @@ def test_where_only_root_can_write_the_command_says_so() -> None:
 
 
 @pytest.mark.parametrize("manager", ["pip", "uv"])
-def test_no_command_asks_an_index_for_credproxy(manager: str) -> None:
+def test_no_command_asks_an_index_for_credproxy(manager: Manager) -> None:
     """Anybody may have that name there: where the source is unknown, the user names it."""
-    copy = OwnCopy("/p/bin/python", manager)  # type: ignore[arg-type]
+    copy = OwnCopy("/p/bin/python", manager)
     for command in (copy.again(), copy.at("/opt/all")):
         before, comment, _ = command.partition("  # ")
         assert comment

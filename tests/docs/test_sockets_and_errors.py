@@ -37,7 +37,9 @@ def test_an_error_as_text_is_the_one_that_the_reference_shows() -> None:
 def test_the_example_of_an_error_has_two_lines_and_a_code() -> None:
     """As all that the daemon says."""
     page = (DOCS / "bazel-credential-helpers.md").read_text()
-    (said, _hint) = re.search(r"```text\n(token server.*?)\n```", page, re.DOTALL)[1].split("\n")  # type: ignore[index]
+    shown = re.search(r"```text\n(token server.*?)\n```", page, re.DOTALL)
+    assert shown is not None
+    said, _hint = shown[1].split("\n")
     assert Code(said.rpartition("(")[2].removesuffix(")")) is Code.BAD_CREDENTIALS
     for path in DOCS.rglob("*.md"):
         assert "\nhint: " not in path.read_text() or path.name == "cli.md", path

@@ -170,7 +170,6 @@ def test_an_identity_that_is_over_is_told_so(home: Path, amazon: Amazon, monkeyp
         )
         == ()
     )
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     amazon.refusing("AssumeRoleWithWebIdentity", "IDPCommunicationError", 400)
     assert refused().code is Code.UPSTREAM_UNAVAILABLE
 
@@ -366,9 +365,8 @@ def test_a_profile_that_is_nowhere_is_told(home: Path) -> None:
     assert found(profile="gone")[0] == "AKID"
 
 
-def test_a_busy_service_may_pass(home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_service_may_pass(home: Path, amazon: Amazon) -> None:
     """After the library's own two tries, between which it pauses."""
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     config(home, f"[default]\n{PLAIN}")
     amazon.refusing("AssumeRole", "Throttling", 400)
     failure = refused(profile="default", role_arn=ROLE)

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.worker.egress import Egress, check_plain
+from credproxy.worker.egress import Egress, Network, check_plain
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.adapters.test_pump import Trusted
 from tests.hints import filled
@@ -18,6 +18,16 @@ def refused(egress: Egress, url: str) -> Failure:
         egress.send("GET", url, headers={"X-Secret": "canary"})
     assert "canary" not in repr(caught.value.failure)
     return caught.value.failure
+
+
+def leading_to(address: str) -> Network:
+    """A network in which each name leads to that address, and nothing can be reached."""
+
+    def refuse(sock: socket.socket, where: tuple[object, ...]) -> None:
+        del sock
+        raise ConnectionRefusedError(errno.ECONNREFUSED, str(where))
+
+    return Network(lambda _, port: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))], refuse)
 
 
 def test_a_request_is_answered_whatever_its_status() -> None:
@@ -83,11 +93,8 @@ def test_the_variable_that_names_the_host_is_told(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("host", ["metadata.google.internal", "10.0.0.1"])
 def test_a_metadata_server_is_on_the_machines_own_link(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """One of another network could be anybody's: its name is looked up in plain as well."""
-    monkeypatch.setattr(
-        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 80))]
-    )
     monkeypatch.setenv("GCE_METADATA_HOST", f"{host}:80")
-    failure = refused(Egress(5), f"http://{host}/computeMetadata/v1/")
+    failure = refused(Egress(5, network=leading_to("10.0.0.1")), f"http://{host}/computeMetadata/v1/")
     assert failure.code is Code.DOWNGRADE
     assert failure.message.startswith(f"metadata server '{host}' of GCE_METADATA_HOST")
     assert filled(failure.hint, "a metadata server is at 169.254.169.254, or on this machine: correct {}") == (
@@ -95,25 +102,15 @@ def test_a_metadata_server_is_on_the_machines_own_link(monkeypatch: pytest.Monke
     )
 
 
-class Closed(socket.socket):
-    """One with which nothing can be reached, and nothing is tried."""
-
-    def connect(self, address: object, /) -> None:
-        """Refuse, as the network would."""
-        raise ConnectionRefusedError(errno.ECONNREFUSED, str(address))
-
-
 def test_the_metadata_server_of_app_service_is_at_another_address_of_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its variable names one such as 169.254.131.2, which is dialled; a name that leads there is not."""
-    monkeypatch.setattr(socket, "socket", Closed)
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://169.254.131.2:8081/msi/token")
-    failure = refused(Egress(5), "http://169.254.131.2:8081/msi/token")
+    network = leading_to("169.254.131.2")
+    failure = refused(Egress(5, network=network), "http://169.254.131.2:8081/msi/token")
     said = "metadata server '169.254.131.2' of IDENTITY_ENDPOINT cannot be reached: connection refused"
     assert (failure.code, failure.message) == (Code.UPSTREAM_UNAVAILABLE, said)
-    link = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.131.2", 80))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: link)
     for name in ("msi.test", "169.254.131.2.test"):
-        assert refused(Egress(5), f"http://{name}/").code is Code.ADDRESS_REFUSED
+        assert refused(Egress(5, network=network), f"http://{name}/").code is Code.ADDRESS_REFUSED
 
 
 @pytest.mark.parametrize(
