@@ -59,7 +59,7 @@ class SigningKeys:
         return found if found is not None and self._clock.boot() < found.until else None
 
     async def look(self, identity: Identity, target: Target, *, anew: bool) -> KeyFound:
-        """Look a key up; once more after a flush meanwhile. Raises Failed as its source, or if what is there is no access key."""
+        """Look a key up; once more after a flush meanwhile. Raises Failed as its source, or if what is there is not an access key."""
         while True:
             flushes = self._flushes
             key = await self._read(identity, target, anew=anew)
