@@ -5,11 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.halves import Halves, children, download, nurseries_of, until
+from tests.e2e.halves import Halves, children, download, is_dead, nurseries_of, until
 from tests.e2e.stage import CREDPROXY, Stage
 from tests.e2e.test_actions import rules
 from tests.hints import filled
@@ -31,14 +30,6 @@ def pid_of(staged: Stage) -> int:
     return int(done.stdout.partition('"pid":')[2].partition(",")[0])
 
 
-def is_alive(pid: int) -> bool:
-    """Whether that process runs; an unreaped zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.fixture
 def self_started(staged: Stage) -> Iterator[Stage]:
     """A home whose daemon the helper started; any daemon left at the end is stopped."""
@@ -56,7 +47,7 @@ def test_stop_ends_a_daemon_that_the_helper_started_and_the_next_call_starts_ano
     done = self_started.credproxy("stop")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"stopped the daemon (pid {before}); the next credproxy-helper call starts it again\n"
-    assert (is_alive(before), self_started.socket.exists()) == (False, False)
+    assert (is_dead(before), self_started.socket.exists()) == (True, False)
     assert self_started.headers(NOWHERE) == {}
     assert pid_of(self_started) != before
 
@@ -124,8 +115,7 @@ def test_uninstall_leaves_no_carrier(staged: Stage, halves: Halves) -> None:
         os.kill(carrier, signal.SIGSTOP)
         done = staged.credproxy("uninstall")
         assert (done.returncode, done.stderr) == (0, "")
-        assert not is_alive(carrier)
-        assert not is_alive(nursery)
+        until(lambda: is_dead(carrier) and is_dead(nursery))
         halves.rest.set()
         one.communicate(timeout=20)
         assert one.returncode != 0
@@ -135,12 +125,12 @@ def test_uninstall_ends_a_daemon_that_the_helper_started(self_started: Stage) ->
     """Otherwise it would keep serving after its program is removed; nothing is left in the runtime directory."""
     before = pid_of(self_started)
     dry = self_started.credproxy("uninstall", "--dry-run")
-    assert (dry.returncode, is_alive(before)) == (0, True)
+    assert (dry.returncode, is_dead(before)) == (0, False)
     assert f"would stop  the daemon (pid {before})\n" in dry.stdout
     done = self_started.credproxy("uninstall")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"stopped  the daemon (pid {before})\n" in done.stdout
-    assert not is_alive(before)
+    assert is_dead(before)
     assert list((self_started.home / "run").iterdir()) == []
     assert "stop" not in self_started.credproxy("uninstall").stdout
 

@@ -16,6 +16,7 @@ import pytest
 
 from credproxy.adapters.own_metadata import own_copy, requirement
 from tests.activation import activated
+from tests.e2e.halves import is_dead, until
 from tests.e2e.stage import CREDPROXY, Stage, TokenRegistry
 
 
@@ -97,14 +98,6 @@ def wait_for(path: Path) -> None:
     while not path.exists():
         assert time.perf_counter() < end
         time.sleep(0.02)
-
-
-def alive(pid: str) -> bool:
-    """Whether a process exists and is not an unreaped zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_it_says_when_it_is_ready_and_when_it_stops(staged: Stage, manager: Manager) -> None:
@@ -275,7 +268,7 @@ def test_work_in_flight_ends_with_the_daemon_and_no_process_survives(staged: Sta
             process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert (time.perf_counter() - begun < 0.9) == (times == 2)
-        assert [pid for pid in pids if alive(pid)] == []
+        until(lambda: all(is_dead(int(pid)) for pid in pids))
         assert waiting.result().returncode == 1
 
 
