@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections import Counter
@@ -27,6 +28,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytes
 
 proc_is_own()  # read once in a process, and before its loop runs, as the daemon does
 own_copy()  # likewise
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what it runs in the background, and every program that a test starts would ignore Ctrl-C, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.disable()  # until all tests are collected: nothing that is made meanwhile is let go
 

@@ -20,7 +20,7 @@ class Got(NamedTuple):
 
 Send = Callable[[Request], Awaitable[Got]]
 
-ANSWER = 0.3
+ANSWER = 1.0
 """Seconds in which an answer to the gateway has to begin, in these tests."""
 
 
