@@ -9,11 +9,13 @@ import select
 import socket
 import ssl
 
+from credproxy.adapters.tls_socket import AnySocket, TlsSocket
+
 
 PIECE = 64 * 1024
 """Bytes that are read at once."""
 
-_AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_AGAIN = (BlockingIOError, ssl.SSLWantReadError)
 
 
 class AwaitedSocket:
@@ -25,7 +27,7 @@ class AwaitedSocket:
 
     __slots__ = ("_late", "_loop", "_piece", "_sock", "_until")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: AnySocket) -> None:
         sock.settimeout(0)
         self._sock = sock
         self._loop: asyncio.AbstractEventLoop | None = None  # the loop that watches it; None while none does
@@ -34,8 +36,8 @@ class AwaitedSocket:
         self._until = 0.0
 
     def quiet(self) -> bool:
-        """False for a connection with anything to read: its end, or unrequested bytes, also those left in a TLS record."""
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+        """False for a connection with anything to read: its end, or unrequested bytes, also those that were taken already."""
+        if isinstance(self._sock, TlsSocket) and self._sock.unread:
             return False
         waiting = select.poll()
         waiting.register(self._sock, select.POLLIN)
@@ -49,7 +51,7 @@ class AwaitedSocket:
                 sent += self._sock.send(data if not sent else memoryview(data)[sent:])
             except ssl.SSLWantReadError:
                 await self._ready(until)
-            except (BlockingIOError, ssl.SSLWantWriteError):
+            except BlockingIOError:
                 await self._ready(until, writing=True)
 
     async def receive(self, until: float, *, first: bool = False) -> bytes:
@@ -63,7 +65,7 @@ class AwaitedSocket:
         Raises:
             OSError: it failed; TimeoutError at ``until``.
         """
-        if first and isinstance(self._sock, ssl.SSLSocket) and not self._sock.pending():
+        if first and isinstance(self._sock, TlsSocket) and not self._sock.unread:
             return await self._arriving(
                 until
             )  # an attempt would rarely find anything yet, and with TLS it is expensive
@@ -75,15 +77,14 @@ class AwaitedSocket:
             await asyncio.sleep(0)  # noqa: TID251  no time passes
         return piece
 
-    def release(self) -> socket.socket:
+    def release(self) -> AnySocket:
         """Hand the socket to somebody else, such as a thread: the loop no longer watches it."""
         self._unwatched()
         return self._sock
 
     def shutdown(self) -> None:
         """End the connection, so that a request that waits for it fails."""
-        # Not the method of a TLS socket, which drops the state that a read still needs.
-        socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+        self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close it; may be called from any thread."""

@@ -1,11 +1,10 @@
-"""Connections for the blob pump: the standard library's HTTP client behind the dial guard, kept for reuse.
+"""Connections for the blob pump: made behind the dial guard, and kept for reuse.
 
 ``connect`` blocks, and runs in a thread.
 """
 
 import asyncio
 import errno
-import http.client
 import socket
 import ssl
 import threading
@@ -17,6 +16,7 @@ from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.idle_connections import Idle
 from credproxy.adapters.tcp_keepalive import lively
+from credproxy.adapters.tls_socket import AnySocket, TlsSocket
 from credproxy.adapters.tls_trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
 from credproxy.core.ask.http import Dial, Request
@@ -35,13 +35,14 @@ _TRIED = 4
 
 _CONTEXTS = 256
 
-Hold = Callable[[socket.socket], None]
+Hold = Callable[[AnySocket], None]
 """Called with each socket before it is waited on; an exception from it ends the request."""
 
 PoolKey = tuple[str, str, Dial, int]
 """Scheme, authority, egress policy, and the version of the certificates that it names."""
 
-_Create = Callable[[tuple[str, int], float, object], socket.socket]
+_Place = tuple[str, int]
+"""Host and port."""
 
 
 class RefusedError(OSError):
@@ -107,7 +108,7 @@ class Connections:
         """Close all kept connections."""
         self._idle.close()
 
-    def connect(self, request: Request, hold: Hold) -> socket.socket:
+    def connect(self, request: Request, hold: Hold) -> AnySocket:
         """Make a connection to the target of a request; blocks.
 
         Raises:
@@ -119,32 +120,24 @@ class Connections:
         url, dial = urlsplit(request.url), request.dial
         if dial.relay and self._relayed is not None:
             return self._by_relay(dial.relay, hold)
-        host, port = _place(url)
-        encrypted = url.scheme == "https"
-        made = (
-            http.client.HTTPSConnection(host, port, timeout=self._connect, context=self._context(dial))
-            if encrypted
-            else http.client.HTTPConnection(host, port, timeout=self._connect)
-        )
-        # The library's own seam for how a socket is made: TLS and TCP options stay its business.
-        made._create_connection = _ready_for_handshake(self._creator(url, dial, hold))  # type: ignore[attr-defined]  # noqa: SLF001  see above
+        context = self._context(dial) if url.scheme == "https" else None
+        made = self.reach(request, hold)
+        if context is None:
+            return made
         try:
-            made.connect()
+            encrypted = TlsSocket(made, context, host=_place(url)[0])
+            encrypted.shake_hands(HANDSHAKE)
         except BaseException:
             made.close()
             raise
-        sock: socket.socket = made.sock
-        return sock
+        return encrypted
 
     def reach(self, request: Request, hold: Hold) -> socket.socket:
         """As ``connect``, but up to TLS, which is the caller's business."""
-        url = urlsplit(request.url)
-        return self._creator(url, request.dial, hold)(_place(url), self._connect, None)
-
-    def _creator(self, url: SplitResult, dial: Dial, hold: Hold) -> _Create:
+        url, dial = urlsplit(request.url), request.dial
         proxy = proxy_of(dial.proxy)
         if proxy is None:
-            return self._dialler(dial, hold)
+            return self._dialled(_place(url), dial, hold)
         return self._proxied(proxy, hold, place=_place(url) if url.scheme == "https" else None)
 
     def _by_relay(self, relay: str, hold: Hold) -> socket.socket:
@@ -157,50 +150,41 @@ class Connections:
             raise
         return found
 
-    def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
+    def _proxied(self, proxy: Proxy, hold: Hold, *, place: _Place | None) -> socket.socket:
         """Dial a proxy, and tunnel to the target; errors until then are the proxy's and not the target's."""
-        # The operator named the proxy, which resolves the target's address: the dial guard checks the proxy's.
-        dialler = self._dialler(Dial(own=True), hold)
+        try:
+            # The operator named the proxy, which resolves the target's address: the dial guard checks the proxy's.
+            made = self._dialled((proxy.host, proxy.port), Dial(own=True), hold)
+        except RefusedError:
+            raise
+        except (OSError, UnicodeError) as error:
+            raise ProxyError(cause=error) from None
+        try:
+            if place is not None:
+                host, port = place
+                tunnel(made, proxy, host=host, port=port)
+        except BaseException:
+            made.close()
+            raise
+        return made
 
-        def create(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
-            del address
+    def _dialled(self, place: _Place, policy: Dial, hold: Hold) -> socket.socket:
+        found = self._resolve(*place)
+        refused = [str(one[4][0]) for one in found if not allowed(str(one[4][0]), policy)]
+        failure: OSError = OSError(errno.EHOSTUNREACH, "no address")
+        for family, kind, protocol, _, address in [one for one in found if str(one[4][0]) not in refused][:_TRIED]:
+            made = socket.socket(family, kind, protocol)
             try:
-                made = dialler((proxy.host, proxy.port), timeout, source)
-            except RefusedError:
-                raise
-            except (OSError, UnicodeError) as error:
-                raise ProxyError(cause=error) from None
-            try:
-                if place is not None:
-                    host, port = place
-                    tunnel(made, proxy, host=host, port=port)
-            except BaseException:
+                made.settimeout(self._connect)
+                hold(made)
+                made.connect(address)
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
                 made.close()
-                raise
-            return made
-
-        return create
-
-    def _dialler(self, policy: Dial, hold: Hold) -> _Create:
-        def create(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
-            del source
-            found = self._resolve(*address)
-            refused = [str(one[4][0]) for one in found if not allowed(str(one[4][0]), policy)]
-            failure: OSError = OSError(errno.EHOSTUNREACH, "no address")
-            for family, kind, protocol, _, place in [one for one in found if str(one[4][0]) not in refused][:_TRIED]:
-                made = socket.socket(family, kind, protocol)
-                try:
-                    made.settimeout(timeout)
-                    hold(made)
-                    made.connect(place)
-                except OSError as error:
-                    made.close()
-                    failure = error
-                else:
-                    return lively(made)
-            raise RefusedError(refused) if refused else failure
-
-        return create
+                failure = error
+            else:
+                return lively(made)
+        raise RefusedError(refused) if refused else failure
 
     def _context(self, dial: Dial) -> ssl.SSLContext:
         key = (dial, self._trust.version(dial))
@@ -215,16 +199,5 @@ class Connections:
         return known
 
 
-def _ready_for_handshake(create: _Create) -> _Create:
-    """Give the next blocking step on a new socket, which is the TLS handshake, more time than connecting had."""
-
-    def created(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
-        made = create(address, timeout, source)
-        made.settimeout(HANDSHAKE)
-        return made
-
-    return created
-
-
-def _place(url: SplitResult) -> tuple[str, int]:
+def _place(url: SplitResult) -> _Place:
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)

@@ -6,7 +6,6 @@ makes the pump fast. Any other body is read by the standard library.
 
 import io
 import socket
-import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.connections import Connections, PoolKey
 from credproxy.adapters.pump_request import PumpAnswer
 from credproxy.adapters.pump_response import Body, response
+from credproxy.adapters.tls_socket import AnySocket, TlsSocket
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.checksum import Checksum
 from credproxy.ports import Poured, Stopped
@@ -33,7 +33,7 @@ class Link(NamedTuple):
     """A connection with an answer on it, which no event loop waits for; it may be reused under ``key``."""
 
     key: PoolKey
-    sock: socket.socket
+    sock: AnySocket
     answered: PumpAnswer
 
 
@@ -70,9 +70,9 @@ class Download:
         self.tail = b""
         self._left = head.length or 0
         link.sock.settimeout(stalled)
-        if isinstance(link.sock, ssl.SSLSocket):
+        if isinstance(link.sock, TlsSocket):
             # If only the end of the connection tells the end of a body, an unannounced end truncates it.
-            link.sock.suppress_ragged_eofs = head.length is not None  # type: ignore[attr-defined]  # typeshed leaves it out
+            link.sock.strict = head.length is None
         self._waking.hold(link.sock)
         self._body = Body(link.answered.early, link.sock, stalled=stalled)
         self._reader = _KeptReader(self._body) if head.length is None else None
@@ -175,7 +175,7 @@ class Download:
         """Move most of a large body inside the kernel if there is no TLS; its end passes through here to be checked."""
         link, give = self._link, self._giving(out)
         spliced = count - GATHER
-        if not splicing.AVAILABLE or link is None or isinstance(link.sock, ssl.SSLSocket) or spliced < GATHER:
+        if not splicing.AVAILABLE or link is None or isinstance(link.sock, TlsSocket) or spliced < GATHER:
             return self._move(count, give)
         first = self._move(self._body.early, give)
         if first.stopped is not Stopped.DONE:

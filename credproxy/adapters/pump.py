@@ -10,7 +10,6 @@ callers wait for 90 ms. Threads spend their time in ``recv`` and ``send``, which
 import asyncio
 import contextlib
 import http.client
-import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from credproxy.adapters.named_semaphores import NamedSemaphores, acquired
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.adapters.pump_request import CONTENT, PumpAnswer, Waits, ask
 from credproxy.adapters.thread_priority import lower_priority
+from credproxy.adapters.tls_socket import AnySocket
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
@@ -189,14 +189,14 @@ class Pump:
         finally:
             self._asking.discard(connection)
 
-    async def _connected(self, request: Request, registry: str) -> socket.socket:
+    async def _connected(self, request: Request, registry: str) -> AnySocket:
         await self._dialling.take(registry, self._connecting)
         waking = Waking()
         self._wakings.add(waking)
         loop = asyncio.get_running_loop()
         connecting = loop.run_in_executor(self._diallers, self._connections.connect, request, waking.hold)
 
-        def ended(done: "asyncio.Future[socket.socket]") -> None:
+        def ended(done: "asyncio.Future[AnySocket]") -> None:
             self._wakings.discard(waking)
             self._dialling.give_back(registry)
             if waking.over and done.exception() is None:

@@ -5,8 +5,8 @@ import http.client
 import io
 import re
 import select
-import socket
 import ssl
+import threading
 import time
 from typing import IO, NamedTuple
 
@@ -15,8 +15,8 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
 from credproxy.adapters.interim_responses import CODED, SteadyResponse, UnfitAnswerError, passed_over
-from credproxy.adapters.one_at_a_time import OneAtATime
 from credproxy.adapters.socket_wait import SocketWait
+from credproxy.adapters.tls_socket import AnySocket
 from credproxy.core.minimum_speed import Pace
 
 
@@ -38,13 +38,12 @@ _MOST = 256 * 1024
 _JUDGED = 0.1
 """Seconds after which a body's pace is judged, however little has arrived."""
 
-_READING = OneAtATime(0.05)
+_READING = threading.Lock()
 """For the one thread of this process that empties a socket. A TLS record has 16 KiB at most, and Python's lock is taken
 twice for each, so that several threads mostly wait for each other: 16 downloads then took up to a third longer, and a
 third more of the processors (bench/gateway.py, ``many``). One thread decrypts more than a gigabyte a second.
 
-An upstream that sends messages of TLS without end keeps its thread inside OpenSSL, and must not stop other downloads: they
-wait for it once, for so many seconds."""
+Nobody waits inside, and no upstream keeps a thread there: it is left after one piece without data."""
 
 _EMPTY = frozenset({http.client.NO_CONTENT, http.client.NOT_MODIFIED})
 
@@ -186,7 +185,7 @@ class Body(io.RawIOBase):
         stalled: seconds, that time-out.
     """
 
-    def __init__(self, early: bytes, sock: socket.socket, *, stalled: float) -> None:
+    def __init__(self, early: bytes, sock: AnySocket, *, stalled: float) -> None:
         self._early = memoryview(early)
         self._sock = sock
         self._stalled = stalled
@@ -205,29 +204,40 @@ class Body(io.RawIOBase):
         """Read some; 0 at the end, None if nothing has arrived and the socket does not block. Raises OSError."""
         if self._early:
             return self._take_early(buffer)
-        begun = time.monotonic()  # noqa: TID251  time during suspend does not count
-        try:
-            got = self._sock.recv_into(buffer)
-        except BlockingIOError:
-            return None
-        self._pace.moved(got, time.monotonic() - begun)  # noqa: TID251  see above
-        return got
+        while True:
+            begun = time.monotonic()  # noqa: TID251  time during suspend does not count
+            try:
+                got = self._sock.recv_into(buffer)
+            except BlockingIOError:
+                return None
+            except ssl.SSLWantReadError:  # messages of TLS alone
+                if self._sock.gettimeout() == 0:
+                    return None
+                got = -1
+            self._pace.moved(max(got, 0), time.monotonic() - begun)  # noqa: TID251  see above
+            if got >= 0:
+                return got
 
     def gather(self, buffer: memoryview) -> int:
         """Fill a buffer; less only at the end. Raises OSError.
 
-        Only waiting counts for the pace: it is judged once for all of them, and earlier if they take long.
+        Only waiting counts for the pace, and messages of TLS without data: it is judged once for all of them, and earlier
+        if they take long.
         """
         filled = counted = self._take_early(buffer)
         waited, size = 0.0, len(buffer)
         self._sock.settimeout(0)
         try:
             while filled < size:
-                got, event = self._arrived(buffer[filled:])
+                begun = time.monotonic()  # noqa: TID251  time during suspend does not count
+                got, more = self._arrived(buffer[filled:])
                 filled += got
-                if not event:
+                if not more:
                     break
-                waited += SocketWait(self._sock, event, stalled=self._stalled).wait()
+                if got:
+                    begun = time.monotonic()  # noqa: TID251  see above
+                SocketWait(self._sock, select.POLLIN, stalled=self._stalled).wait()
+                waited += time.monotonic() - begun  # noqa: TID251  see above
                 if waited > _JUDGED:
                     self._pace.moved(filled - counted, waited)
                     waited, counted = 0.0, filled
@@ -236,18 +246,16 @@ class Body(io.RawIOBase):
         self._pace.moved(filled - counted, waited)
         return filled
 
-    def _arrived(self, buffer: memoryview) -> tuple[int, int]:
-        """Read what has arrived; give its size, and what to wait for unless the buffer is full or this is the end."""
+    def _arrived(self, buffer: memoryview) -> tuple[int, bool]:
+        """Read what has arrived; give its size, and whether more may come: the buffer is not full, and this is not the end."""
         filled, size, receive = 0, len(buffer), self._sock.recv_into
         try:
-            with _READING.alone():
+            with _READING:
                 while filled < size and (got := receive(buffer[filled:])):
                     filled += got
         except (BlockingIOError, ssl.SSLWantReadError):
-            return filled, select.POLLIN
-        except ssl.SSLWantWriteError:  # TLS itself has something to send, such as a new key
-            return filled, select.POLLOUT
-        return filled, 0
+            return filled, True
+        return filled, False
 
     def _take_early(self, buffer: "bytearray | memoryview") -> int:
         count = min(len(buffer), len(self._early))

@@ -1,8 +1,9 @@
 """Waits until a socket is ready, in plain blocking code."""
 
 import select
-import socket
 import time
+
+from credproxy.adapters.tls_socket import AnySocket
 
 
 class SocketWait:
@@ -14,7 +15,7 @@ class SocketWait:
         stalled: seconds after which the other end counts as gone.
     """
 
-    def __init__(self, sock: socket.socket, event: int, *, stalled: float) -> None:
+    def __init__(self, sock: AnySocket, event: int, *, stalled: float) -> None:
         self._ready = select.poll()
         self._ready.register(sock, event)
         self._stalled = stalled

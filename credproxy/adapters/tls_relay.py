@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from credproxy.adapters.tls_stream import TlsStream
+from credproxy.adapters.tls_socket import TlsSocket
 
 
 PIECE = 64 * 1024
@@ -36,8 +36,8 @@ class TlsRelay:
         open: it has not ended.
     """
 
-    def __init__(self, tls: TlsStream, pair: socket.socket, *, early: bytes, ended: Callable[[], None]) -> None:
-        tls.sock.settimeout(0)
+    def __init__(self, tls: TlsSocket, pair: socket.socket, *, early: bytes, ended: Callable[[], None]) -> None:
+        tls.settimeout(0)
         pair.settimeout(0)
         self._tls = tls
         self._pair = pair
@@ -81,7 +81,7 @@ class TlsRelay:
     def _downward(self) -> bool:
         """From the server; whether anything was moved."""
         if not self._down.left and self._finished is None:
-            self._finished = self._down.fill(self._tls.recv_into, take=self._tls.take)
+            self._finished = self._down.fill(self._tls.decrypted_into, take=self._tls.take)
         moved = self._down.give(self._pair.send)
         if self._finished is not None and not self._down.left and not self._half_closed:
             if not self._finished:
@@ -192,7 +192,7 @@ class _Half:
         self._start = self._end = 0
 
 
-def greeted(tls: TlsStream, seconds: float) -> bytes:
+def greeted(tls: TlsSocket, seconds: float) -> bytes:
     """Wait until a server of TLS 1.3 has said something after the handshake, for at most so long; give what came of its answer.
 
     A client's handshake is complete there before the server has judged the certificate. Servers say what they think of it at
@@ -206,13 +206,13 @@ def greeted(tls: TlsStream, seconds: float) -> bytes:
         return b""
     waiting = select.poll()
     waiting.register(tls, select.POLLIN)
-    tls.sock.settimeout(0)
+    tls.settimeout(0)
     if not tls.unread and not waiting.poll(seconds * 1000):
         return b""
     found = memoryview(bytearray(PIECE))
     try:
         if not tls.unread:
             tls.take()
-        return bytes(found[: tls.recv_into(found)])
+        return bytes(found[: tls.decrypted_into(found)])
     except (*_AGAIN, ssl.SSLWantReadError, ssl.SSLEOFError):  # the end is seen again by the relay
         return b""

@@ -4,13 +4,15 @@ import contextlib
 import socket
 import threading
 
+from credproxy.adapters.tls_socket import AnySocket
+
 
 class Waking:
     """The sockets that one piece of blocking work waits on; its methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: set[socket.socket] = set()
+        self._held: set[AnySocket] = set()
         self._over = False
 
     @property
@@ -18,14 +20,14 @@ class Waking:
         """Whether the work was broken off."""
         return self._over
 
-    def hold(self, sock: socket.socket) -> None:
+    def hold(self, sock: AnySocket) -> None:
         """Register a socket before waiting on it. Raises ConnectionAbortedError: the work was broken off."""
         with self._lock:
             if self._over:
                 raise ConnectionAbortedError
             self._held.add(sock)
 
-    def release(self, sock: socket.socket) -> None:
+    def release(self, sock: AnySocket) -> None:
         """Unregister a socket; it may be closed or lent to others from now on."""
         with self._lock:
             self._held.discard(sock)
@@ -36,5 +38,4 @@ class Waking:
             self._over = True
             for sock in self._held:
                 with contextlib.suppress(OSError):
-                    # Not that of a TLS socket, which takes its state away from under the thread that reads.
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                    sock.shutdown(socket.SHUT_RDWR)

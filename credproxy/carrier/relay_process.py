@@ -23,7 +23,7 @@ from credproxy.adapters.channel import Channel
 from credproxy.adapters.connections import HANDSHAKE, Connections, RefusedError
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.adapters.tls_relay import TlsRelay, greeted
-from credproxy.adapters.tls_stream import TlsStream
+from credproxy.adapters.tls_socket import TlsSocket
 from credproxy.adapters.tls_trust import show, trusting
 from credproxy.carrier.confined_start import begin
 from credproxy.core.ask.carrier_messages import TOLD, VERSION, reach
@@ -80,7 +80,7 @@ def run_relay(descriptor: int, parent: int) -> None:
 class DialledTls(NamedTuple):
     """A connection after its handshake, and what its server has sent already."""
 
-    tls: TlsStream
+    tls: TlsSocket
     early: bytes
 
 
@@ -226,7 +226,7 @@ def dialled(message: Begin, identity: IdentityTrust) -> DialledTls:
     try:
         made = Connections(resolve).reach(request, lambda _: None)
         try:
-            tls = TlsStream(made, context, host=host)
+            tls = TlsSocket(made, context, host=host)
             tls.shake_hands(HANDSHAKE)
             took = time.monotonic() - begun  # noqa: TID251  see above
             return DialledTls(tls, greeted(tls, max(_GREETED, 1.5 * took)))

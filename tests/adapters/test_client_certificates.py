@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 
 from credproxy.adapters.certificate_files import CertificateFiles, certificate_files
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.connections import Connections
 from credproxy.adapters.http_client import AiohttpClient
+from credproxy.adapters.pump import Pump
 from credproxy.adapters.tls_trust import trust, version
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed
@@ -163,16 +163,12 @@ async def test_a_renewed_pair_is_shown_from_the_next_request_on(home: Path) -> N
         server.close()
 
 
-def test_the_blocking_client_shows_it_too(server: Server, home: Path) -> None:
+async def test_the_pump_shows_it_too(server: Server, home: Path) -> None:
     """It makes the connections of large downloads."""
-    connections = Connections()
-    try:
-        made = connections.connect(Request("GET", server.url, dial=dial(home)), lambda _: None)
-        made.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        assert made.recv(100) == ANSWER
-        made.close()
-    finally:
-        connections.close()
+    async with Pump() as pump:
+        transfer = await pump.open(Request("GET", server.url, dial=dial(home)), "reg.test")
+        assert b"HTTP/1.1 %d" % transfer.status in ANSWER
+        transfer.close()
 
 
 def test_one_file_may_hold_both(home: Path) -> None:

@@ -16,6 +16,7 @@ from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.connections import Connections, RefusedError
 from credproxy.adapters.download import Link
 from credproxy.adapters.pump_request import ask as ask_on
+from credproxy.adapters.tls_socket import AnySocket
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed
 from tests.adapters.scripted import Scripted, Wire, answering
@@ -25,7 +26,7 @@ from tests.adapters.test_pump import Trusted
 OWN = Dial(own=True)
 
 
-def _hold(_: socket.socket) -> None:
+def _hold(_: AnySocket) -> None:
     """Nothing breaks off here."""
 
 
@@ -158,7 +159,7 @@ def test_a_name_without_addresses() -> None:
 def test_after_a_break_off_nothing_is_connected(connections: Connections) -> None:
     """P8: asked before each wait."""
 
-    def hold(_: socket.socket) -> None:
+    def hold(_: AnySocket) -> None:
         raise ConnectionAbortedError
 
     with Scripted(answering(b"body")) as server:

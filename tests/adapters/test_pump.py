@@ -19,14 +19,14 @@ import trustme
 from credproxy.adapters.connections import Connections
 from credproxy.adapters.download import GATHER
 from credproxy.adapters.pump import Pump, Pumped
-from credproxy.adapters.pump_request import WHOLE
-from credproxy.adapters.pump_response import _READING
+from credproxy.adapters.pump_request import WHOLE, Waits
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed
 from credproxy.ports import Poured, Stopped
 from tests.adapters.scripted import Script, Scripted, Wire, answering, raw, serial
+from tests.adapters.tls_messages import Records, secret, talkative
 
 
 OWN = Dial(own=True)
@@ -832,13 +832,60 @@ async def test_an_upstream_that_stalls_holds_up_no_other(encrypted: bool, truste
             await pouring
 
 
-async def test_a_thread_that_never_ends_its_reading_holds_up_no_other(trusted: Trusted) -> None:
-    """As one in OpenSSL that is sent messages without end."""
-    with Scripted(answering(BODY), context=trusted.context) as server, _READING.alone():
-        async with Pump() as pump:
-            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
+FLOODED = {
+    "before the head": b"",
+    "in a body": b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nx",
+    "in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+}
+"""What an upstream has sent before it sends nothing but messages of TLS."""
+
+
+@pytest.mark.parametrize("name", FLOODED)
+async def test_messages_of_tls_without_end_hold_up_no_other_download_and_do_not_count_as_data(
+    name: str, trusted: Trusted, tmp_path: Path
+) -> None:
+    """A ticket costs more to take than to send: neither the loop nor a thread goes on while they come."""
+    flooding, keys = threading.Event(), tmp_path / "keys"
+
+    def flood(wire: Wire) -> None:
+        assert isinstance(wire.sock, ssl.SSLSocket)
+        wire.head()
+        if FLOODED[name]:
+            wire.send(FLOODED[name])
+        records = Records(wire.sock, secret(keys), sent=bool(FLOODED[name]))
+        while True:
+            records.tickets()
+            flooding.set()
+
+    other = Trusted(tmp_path / "other.pem")
+    waits = Waits(answer=1.0, headed=1.0, small=1.0)
+    with (
+        Scripted(flood, context=talkative(trusted.context, keys)) as flooder,
+        Scripted(answering(BODY), context=other.context) as server,
+    ):
+        async with Pump(stalled=1.0, waits=waits) as pump:
+            ending = asyncio.ensure_future(_flooded(pump, get(flooder.url, trusted.dial)))
+            await asyncio.to_thread(flooding.wait, 5)
+            transfer = await pump.open(get(server.url, other.dial), "reg.test")
             assert await poured(transfer, len(BODY)) == (Poured(len(BODY), Stopped.DONE), BODY)
             transfer.close()
+            async with asyncio.timeout(20):
+                assert (await ending).failure.code is Code.UPSTREAM_UNAVAILABLE
+    trusted.context.keylog_filename = None  # type: ignore[assignment]  # typeshed: a path, and not that this closes the file
+
+
+async def _flooded(pump: Pump, request: Request) -> Failed:
+    """How it ends."""
+    with pytest.raises(Failed) as caught:
+        await _read(pump, request)
+    return caught.value
+
+
+async def _read(pump: Pump, request: Request) -> None:
+    transfer = await pump.open(request, "flood.test")
+    with contextlib.closing(transfer):
+        while await transfer.read():
+            pass
 
 
 async def test_the_end_of_the_pump_while_a_client_takes_nothing() -> None:

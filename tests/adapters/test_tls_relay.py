@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.connections import Connections
@@ -23,9 +19,10 @@ from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
 from credproxy.adapters.relayed_socket import RelayedSocket
 from credproxy.adapters.tls_relay import PIECE, TlsRelay, greeted
-from credproxy.adapters.tls_stream import TlsStream
+from credproxy.adapters.tls_socket import TlsSocket
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Failed
+from tests.adapters.tls_messages import Records, secret, talkative
 from tests.fakes import settle
 
 
@@ -50,9 +47,9 @@ class Relayed:
         raw, client = socket.socketpair()
         theirs, ours = contexts(version)
         if keys is not None:
-            theirs.keylog_filename, theirs.num_tickets = str(keys), 0
+            talkative(theirs, keys)
         made: list[ssl.SSLSocket] = []
-        self.tls = TlsStream(client, ours, host="localhost")
+        self.tls = TlsSocket(client, ours, host="localhost")
         with ThreadPoolExecutor() as threads:
             threads.submit(lambda: made.append(theirs.wrap_socket(raw, server_side=True)))
             threads.submit(self.tls.shake_hands, 5)
@@ -152,48 +149,17 @@ async def test_an_end_that_is_not_a_proper_one_is_an_error_after_the_last_byte(
         assert r.ends == 1
 
 
-class Tickets:
-    """A server of TLS 1.3 that writes its records itself: OpenSSL sends no ticket more than it was told to.
-
-    Args:
-        server: after its handshake, without a ticket sent.
-        secret: that it encrypts with. Source: RFC 8446, sections 4.6.1, 5.3 and 7.3.
-    """
-
-    def __init__(self, server: ssl.SSLSocket, secret: bytes) -> None:
-        self._server = server
-        self._numbers = itertools.count()
-        which: SHA256 | SHA384 = SHA384() if len(secret) == SHA384.digest_size else SHA256()
-
-        def expanded(label: bytes, size: int) -> bytes:
-            about = struct.pack(">HB", size, len(label) + 6) + b"tls13 " + label + b"\0"
-            return HKDFExpand(which, size, about).derive(secret)
-
-        self._cipher = AESGCM(expanded(b"key", 32 if len(secret) == SHA384.digest_size else 16))
-        self._iv = int.from_bytes(expanded(b"iv", 12), "big")
-        content = struct.pack(">IIBH", 7200, 0, 0, 1) + b"x" + b"\0\0"
-        ticket = b"\x04" + len(content).to_bytes(3, "big") + content
-        self._plain = ticket * (16384 // len(ticket)) + b"\x16"
-
-    def send(self) -> None:
-        """One record full of them."""
-        head = b"\x17\x03\x03" + struct.pack(">H", len(self._plain) + 16)
-        once = (self._iv ^ next(self._numbers)).to_bytes(12, "big")
-        socket.socket.sendall(self._server, head + self._cipher.encrypt(once, self._plain, head))
-
-
 async def test_messages_of_tls_without_end_do_not_stop_other_relays(tmp_path: Path) -> None:
     """A ticket costs more to take than to send, and OpenSSL takes all that have come before it gives an answer."""
     keys = tmp_path / "keys"
     async with relayed(keys=keys) as flooded, relayed() as other:
-        line = next(one for one in keys.read_text().splitlines() if one.startswith("SERVER_TRAFFIC_SECRET_0"))
-        tickets = Tickets(flooded.server, bytes.fromhex(line.split()[2]))
+        records = Records(flooded.server, secret(keys))
         begun, stopped = threading.Event(), threading.Event()
 
         def flood() -> None:
             with contextlib.suppress(OSError):
                 for sent in itertools.count():
-                    tickets.send()
+                    records.tickets()
                     if sent == 100:  # more than the kernel holds
                         begun.set()
                     if stopped.is_set():
@@ -211,6 +177,23 @@ async def test_messages_of_tls_without_end_do_not_stop_other_relays(tmp_path: Pa
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.to_thread(flood))
             group.create_task(asyncio.to_thread(serve))
+
+
+async def test_a_server_that_wants_new_keys_and_takes_none_ends_its_relay(tmp_path: Path) -> None:
+    """The answers would pile up in the process that has the key."""
+    keys = tmp_path / "keys"
+    async with relayed(keys=keys) as r:
+        records = Records(r.server, secret(keys))
+
+        def flood() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    records.key_updates(500)
+
+        await asyncio.to_thread(flood)
+        for _ in range(10):
+            await settle()
+        assert not r.relay.open
 
 
 async def test_a_relay_that_is_gone_is_an_error() -> None:
@@ -274,7 +257,7 @@ async def test_the_answer_of_a_server_that_speaks_at_once_is_kept() -> None:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    tls = TlsStream(client, ours, host="localhost")
+    tls = TlsSocket(client, ours, host="localhost")
     await asyncio.to_thread(tls.shake_hands, 5)
     early = b""
     while not early:
