@@ -75,6 +75,7 @@ class Carrier:
         downloads, uploads: under way, likewise.
         memory: bytes that it uses, likewise.
         unheard: checks for a sign of life since the last one.
+        leaving: it was told to end.
         confined: what it gave up, as it reports.
     """
 
@@ -105,6 +106,7 @@ class Carrier:
         self.moved = self.downloads = self.uploads = self.memory = 0
         self.confined = ""
         self.unheard = 0
+        self.leaving = False
         self._channel = Channel(born.sock, self._received, lost=self._gone, limit=ASKED)
 
     @property
@@ -142,6 +144,7 @@ class Carrier:
 
     def leave(self, grace: float) -> None:
         """Let it finish what is under way, and end."""
+        self.leaving = True
         self._tell(Leave(grace))
 
     def ping(self) -> None:

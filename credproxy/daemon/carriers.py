@@ -248,7 +248,7 @@ class Carriers:
 
     def _lost(self, carrier: Carrier, how: str) -> None:
         """One is gone: what it held is free, and its callers' connections ended with it."""
-        if carrier.pid not in self._expected:
+        if not carrier.leaving:  # _expected may be without it by now: the nursery may tell of its end first
             self.lost += 1
             log.warning(
                 "carrier lost",

@@ -30,6 +30,7 @@ class Obedient:
         self.connections: list[int] = []
         self.uploads = 0
         self.hung = self.left = False
+        self.leaves: Callable[[], None] = lambda: None
         self._decode = msgspec.msgpack.Decoder(ToCarrier).decode
         self.channel = Channel(sock, self._told, lost=lambda _: None, limit=TOLD, trusted=True)
 
@@ -48,6 +49,7 @@ class Obedient:
                 self.say(Figures(0, 0, self.uploads, {}))
             case Leave():
                 self.left = True
+                self.leaves()
                 self.channel.close()
             case _:
                 pass
@@ -165,6 +167,18 @@ async def test_a_carrier_without_work_ends_after_a_minute_unless_uploads_are_beg
         assert second.left
         assert (len(w.carriers.running), w.carriers.lost, sorted(map(str, w.freed))) == (0, 0, ["a", "b", "b"])
     assert REMEMBERED > IDLE
+
+
+async def test_a_carrier_that_was_told_to_end_is_not_lost_whoever_tells_of_its_end_first() -> None:
+    """On a busy machine the nursery has seen the end of the process before the daemon sees that of the channel."""
+    async with world() as w:
+        await w.connect("a")
+        w.born[0].leaves = lambda: w.nursery[0].ended(1, 0)
+        leaving = asyncio.ensure_future(w.carriers.leave(1.0))
+        await settle()
+        await w.clock.advance(0.02)
+        await leaving
+        assert (w.born[0].left, w.carriers.running, w.carriers.lost) == (True, (), 0)
 
 
 async def test_a_carrier_that_gives_no_sign_of_life_is_killed_and_its_places_are_free() -> None:
