@@ -21,7 +21,7 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.providers.exec import ExecProvider
 
 

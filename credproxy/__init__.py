@@ -4,7 +4,7 @@ The rooms, and the order to read them in. Imports only point down this list; the
 ``pyproject.toml`` (import-linter) and is a test.
 
 * ``broker/broker.py`` and ``broker/era.py``: the whole use case. Then ``core/policy/routing.py``, ``core/ask/credential.py``,
-  ``core/errors.py``, ``ports.py``; the shortest provider with its exchange; ``gateway/gateway.py``; ``server/``;
+  ``core/errors.py``, ``ports/``; the shortest provider with its exchange; ``gateway/gateway.py``; ``server/``;
   ``daemon/``, where all meet.
 
 ============  =================================================================================

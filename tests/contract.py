@@ -38,7 +38,9 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.sources import SourceSettings
-from credproxy.ports import Caches, Plan, Provider, Source, trouble_of
+from credproxy.ports.provider import Plan, Provider
+from credproxy.ports.source import Caches, Source
+from credproxy.ports.trouble import trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
 from tests.fakes import (
@@ -216,7 +218,7 @@ async def a_changed_login_has_another_key(contract: ProviderContract) -> None:
 
 
 async def to_plan_costs_nothing(contract: ProviderContract) -> None:
-    """It only asks its source for a name and sends no request: a plan is made for each question (ports.Provider.plan)."""
+    """It only asks its source for a name and sends no request: a plan is made for each question (ports.provider.Provider.plan)."""
     ground = Ground()
     provider = contract.provider(ground)
     plan = await provider.plan(contract.question())
@@ -285,7 +287,7 @@ async def no_grant_outlives_its_login(contract: ProviderContract) -> None:
 
 
 async def a_plan_is_narrow_only_where_it_is(contract: ProviderContract) -> None:
-    """And then it never gives the login itself. Only such a plan may serve a build action (ports.Plan)."""
+    """And then it never gives the login itself. Only such a plan may serve a build action (ports.provider.Plan)."""
     target = contract.question().target
     wanted: tuple[Granted, ...] = (
         Repository(RepositoryName("a/b"), ("pull",)),
@@ -307,7 +309,7 @@ async def a_plan_is_narrow_only_where_it_is(contract: ProviderContract) -> None:
 
 
 async def equal_questions_have_equal_identities(contract: SourceContract) -> None:
-    """For one source and for two; and naming a login starts no program (ports.Source.locate)."""
+    """For one source and for two; and naming a login starts no program (ports.source.Source.locate)."""
     ground = Ground()
     contract.put(ground, CANARY)
     source = contract.source(ground)
@@ -336,7 +338,7 @@ async def a_changed_login_has_another_identity(contract: SourceContract) -> None
 
 
 async def a_flush_makes_a_source_look_again(contract: SourceContract) -> None:
-    """A source with nothing to forget gives what is stored now by itself (ports.Caches)."""
+    """A source with nothing to forget gives what is stored now by itself (ports.source.Caches)."""
     ground = Ground()
     contract.put(ground, CANARY)
     source = contract.source(ground)

@@ -22,20 +22,14 @@ from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.kinds.uses import Library
 from credproxy.core.ownership import Exposure
-from credproxy.ports import (
-    A,
-    Command,
-    Completed,
-    FileVersion,
-    Judged,
-    KeyringFound,
-    KeyringItem,
-    Plan,
-    Poured,
-    Room,
-    Stopped,
-    Terms,
-)
+from credproxy.ports.files import FileVersion, Judged
+from credproxy.ports.forwarder import Room
+from credproxy.ports.keyrings import KeyringFound, KeyringItem
+from credproxy.ports.libraries import A
+from credproxy.ports.processes import Command, Completed
+from credproxy.ports.provider import Plan
+from credproxy.ports.terms import Terms
+from credproxy.ports.transfer import Poured, Stopped
 
 
 T0 = 1_767_225_600.0

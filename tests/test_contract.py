@@ -15,7 +15,8 @@ from credproxy.core.kinds import KINDS
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.sources import SOURCES
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.ports import Provider, Source
+from credproxy.ports.provider import Provider
+from credproxy.ports.source import Source
 from tests import contract
 from tests.contract import HOST, Ground, ProviderContract, SourceContract, nothing
 from tests.fakes import FakeProvider

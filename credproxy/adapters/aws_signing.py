@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BotocoreSigning:
-    """Signs. Source: ports.AwsSigning.
+    """Signs. Source: ports.signing.AwsSigning.
 
     Attributes:
         s3, other, request, keys: the library's own classes.
@@ -55,7 +55,7 @@ class BotocoreSigning:
 
 
 class BotocoreSigner:
-    """Source: ports.AwsSigner."""
+    """Source: ports.signing.AwsSigner."""
 
     def __init__(self) -> None:
         self._signing: BotocoreSigning | None = None

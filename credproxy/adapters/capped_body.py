@@ -9,7 +9,7 @@ import aiohttp
 from credproxy.adapters.interim_responses import UnfitAnswerError
 from credproxy.core.errors import Code, failed
 from credproxy.core.minimum_speed import LEAST, Pace
-from credproxy.ports import Room
+from credproxy.ports.forwarder import Room
 
 
 _CHUNK = 16 * 1024

@@ -11,7 +11,7 @@ _BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """Time as the system tells it. Source: ports.Clock, clock_gettime(2)."""
+    """Time as the system tells it. Source: ports.clock.Clock, clock_gettime(2)."""
 
     def __init__(self) -> None:
         self._gettime: Callable[[int], float] = time.clock_gettime
@@ -29,7 +29,7 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def timeout(self, seconds: float) -> asyncio.Timeout:
-        """The loop's own timer; see ports.Clock."""
+        """The loop's own timer; see ports.clock.Clock."""
         return asyncio.timeout(seconds)
 
 

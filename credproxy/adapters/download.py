@@ -17,7 +17,7 @@ from credproxy.adapters.pump_response import Body, response
 from credproxy.adapters.tls_socket import AnySocket, TlsSocket
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.checksum import Checksum
-from credproxy.ports import Poured, Stopped
+from credproxy.ports.transfer import Poured, Stopped
 
 
 GATHER = 256 * 1024

@@ -17,7 +17,7 @@ from credproxy.adapters.file_exposure import exposures
 from credproxy.adapters.rewriting import HeldLock, Place, hold
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
-from credproxy.ports import FileVersion, Judged, Lock, Reserved
+from credproxy.ports.files import FileVersion, Judged, Lock, Reserved
 
 
 LIMIT = 1024 * 1024
@@ -36,7 +36,7 @@ W = TypeVar("W")
 
 
 class SystemFiles:
-    """Files of this machine. Source: ports.Files.
+    """Files of this machine. Source: ports.files.Files.
 
     Args:
         timeout: seconds for one file.
@@ -109,7 +109,7 @@ class SystemFiles:
 
 
 class _SystemLock:
-    """Source: ports.Lock."""
+    """Source: ports.files.Lock."""
 
     def __init__(self, files: SystemFiles, path: str, held: HeldLock) -> None:
         self._files = files
@@ -128,7 +128,7 @@ class _SystemLock:
 
 
 class _SystemReserved:
-    """Source: ports.Reserved."""
+    """Source: ports.files.Reserved."""
 
     def __init__(self, files: SystemFiles, path: str, place: Place) -> None:
         self._files = files

@@ -32,7 +32,9 @@ from credproxy.core.ask.credential import reveal
 from credproxy.core.ask.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.core.ask.proxy import Proxy, is_from_proxy, proxy_of
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.ports import Clock, Room, Terms
+from credproxy.ports.clock import Clock
+from credproxy.ports.forwarder import Room
+from credproxy.ports.terms import Terms
 
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5)
@@ -60,7 +62,7 @@ _Key = tuple[Dial, bool, int]
 
 
 class AiohttpClient:
-    """Sends requests through aiohttp. Source: ports.HttpClient, ports.Forwarder.
+    """Sends requests through aiohttp. Source: ports.http_client.HttpClient, ports.forwarder.Forwarder.
 
     Connections are pooled per egress policy, so that none is reused under another one (SEC-13).
 

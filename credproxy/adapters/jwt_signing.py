@@ -16,7 +16,7 @@ _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1"}
 
 
 class JwtSigner:
-    """Signs claims. Source: ports.Signer."""
+    """Signs claims. Source: ports.signing.Signer."""
 
     async def sign(
         self, key: bytes, claims: Mapping[str, str | int], *, algorithm: str = "RS256", key_id: str | None = None

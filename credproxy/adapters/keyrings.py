@@ -15,7 +15,9 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.login import PROGRAM_KEEP
 from credproxy.core.ask.stored import locked, unreadable
 from credproxy.core.kinds.sources.keyring import LIBRARY
-from credproxy.ports import Clock, Command, Keyring, KeyringFound, KeyringItem, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.keyrings import Keyring, KeyringFound, KeyringItem
+from credproxy.ports.processes import Command, Processes
 
 
 _PROGRAM = str(Path(__file__).with_name("keyring_program.py"))
@@ -37,7 +39,7 @@ class _KnownSecret:
 
 
 class LibraryKeyring:
-    """The keyring of macOS or of Windows. Source: ports.Keyring.
+    """The keyring of macOS or of Windows. Source: ports.keyrings.Keyring.
 
     The library blocks, and a locked keychain may open a window, so a separate program asks it, with a time limit. Its
     answer is remembered like that of any program.

@@ -21,7 +21,7 @@ from credproxy.core.ask.worker_messages import LibraryAnswer, LibraryQuestion, W
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.cloud_libraries import LIBRARIES
 from credproxy.core.kinds.uses import Library
-from credproxy.ports import under_way
+from credproxy.ports.terms import under_way
 
 
 IDLE = 300.0
@@ -55,7 +55,7 @@ log = structlog.get_logger("credproxy.libraries")
 
 
 class WorkerLibraries:
-    """The libraries in their worker. Source: ports.CloudLibraries.
+    """The libraries in their worker. Source: ports.libraries.CloudLibraries.
 
     Args:
         environ: of the daemon, from which the worker gets the variables that its libraries read, and no others.

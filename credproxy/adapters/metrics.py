@@ -12,7 +12,7 @@ _OUTCOMES = ("fresh", "advisory", "mandatory", "miss", "negative", "none")
 
 
 class PrometheusMetrics:
-    """What the daemon counts, under names that begin with ``credproxy_``. Source: ports.Metrics."""
+    """What the daemon counts, under names that begin with ``credproxy_``. Source: ports.observability.Metrics."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

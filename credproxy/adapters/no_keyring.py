@@ -4,14 +4,14 @@ from typing import Final
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.stored import locked
-from credproxy.ports import KeyringFound, KeyringItem
+from credproxy.ports.keyrings import KeyringFound, KeyringItem
 
 
 _NONE = "there is none"
 
 
 class NoKeyring:
-    """Holds nothing. Source: ports.Keyring."""
+    """Holds nothing. Source: ports.keyrings.Keyring."""
 
     async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
         """Report that there is no keyring."""

@@ -19,7 +19,10 @@ from typing import TypeVar, TypeVarTuple
 from credproxy.adapters.program_pipes import STDOUT_LIMIT, Pipes
 from credproxy.adapters.program_search import find_program
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.ports import Clock, Command, Completed, Metrics, under_way
+from credproxy.ports.clock import Clock
+from credproxy.ports.observability import Metrics
+from credproxy.ports.processes import Command, Completed
+from credproxy.ports.terms import under_way
 
 
 _AT_ONCE = 16
@@ -35,7 +38,7 @@ StartProcess = Callable[[str, Command, Mapping[str, str]], "subprocess.Popen[byt
 
 
 class SystemProcesses:
-    """Programs of this machine. Source: ports.Processes; H1 to H12, T29, T30.
+    """Programs of this machine. Source: ports.processes.Processes; H1 to H12, T29, T30.
 
     Args:
         environ: the daemon's environment, of which programs get only a few variables.

@@ -7,7 +7,7 @@ from shlex import quote
 
 from credproxy.adapters.file_exposure import exposures
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.ports import Command
+from credproxy.ports.processes import Command
 
 
 def find_program(command: Command, path: str) -> str:

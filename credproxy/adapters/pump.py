@@ -1,4 +1,4 @@
-"""The blob pump: downloads whose bodies are moved by threads beside the event loop. Source: ports.Downloads.
+"""The blob pump: downloads whose bodies are moved by threads beside the event loop. Source: ports.transfer.Downloads.
 
 Small bodies, and all waiting for answers, stay in the loop: see ``pump_request``.
 
@@ -29,7 +29,7 @@ from credproxy.adapters.wakeup import Waking
 from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, failed
-from credproxy.ports import Poured
+from credproxy.ports.transfer import Poured
 
 
 PUMPS = 64
@@ -265,7 +265,7 @@ class Asked(NamedTuple):
 
 
 class Pumped:
-    """One download, as the event loop sees it. Source: ports.Transfer; its methods are called one at a time.
+    """One download, as the event loop sees it. Source: ports.transfer.Transfer; its methods are called one at a time.
 
     Args:
         pump: whose threads move it.

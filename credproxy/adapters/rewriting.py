@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from credproxy.adapters.directories import sync_folder
-from credproxy.ports import FileVersion
+from credproxy.ports.files import FileVersion
 
 
 LARGEST: Final = 32 * 1024

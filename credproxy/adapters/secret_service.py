@@ -19,7 +19,8 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.stored import locked, unreadable
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.sources.keyring import LIBRARY
-from credproxy.ports import Clock, KeyringFound, KeyringItem
+from credproxy.ports.clock import Clock
+from credproxy.ports.keyrings import KeyringFound, KeyringItem
 
 
 TIMEOUT: Final = 5.0
@@ -88,7 +89,7 @@ class _Bus:
 
 
 class SecretService:
-    """The keyring that answers on the session bus. Source: ports.Keyring.
+    """The keyring that answers on the session bus. Source: ports.keyrings.Keyring.
 
     Args:
         environ: says where the bus is.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from credproxy.adapters.socket_wait import SocketWait
 from credproxy.core.minimum_speed import Pace
-from credproxy.ports import Poured, Stopped
+from credproxy.ports.transfer import Poured, Stopped
 
 
 AVAILABLE = hasattr(os, "splice")

@@ -11,7 +11,7 @@ from credproxy.adapters.own_metadata import is_not_installed
 from credproxy.adapters.secret_service import NoKeyringError, SecretService
 from credproxy.core.ask.credential import Secret
 from credproxy.core.kinds.sources.keyring import LIBRARY
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 class WritableKeyring(Protocol):

@@ -9,7 +9,8 @@ from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import Entry
 from credproxy.core.ask.credential import Handout
 from credproxy.core.ask.lifetime import expires, remaining
-from credproxy.ports import Clock, Metrics
+from credproxy.ports.clock import Clock
+from credproxy.ports.observability import Metrics
 
 
 _MEMO = 1.0

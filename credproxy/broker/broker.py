@@ -34,7 +34,9 @@ from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.policy.policy import Policy
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Clock, Metrics, Permissions, Sample
+from credproxy.ports.clock import Clock, Sample
+from credproxy.ports.observability import Metrics
+from credproxy.ports.permissions import Permissions
 
 
 _RELIEF = 1.0

@@ -10,7 +10,7 @@ from types import TracebackType
 import structlog
 
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, failed
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 _QUIET = 60.0

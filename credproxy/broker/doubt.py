@@ -26,7 +26,7 @@ from credproxy.broker.lookup import Key
 from credproxy.core.ask.credential import Handout
 from credproxy.core.ask.lifetime import remaining
 from credproxy.core.token_bucket import Bucket
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 LEAST_AGE = 30.0

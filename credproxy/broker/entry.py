@@ -15,7 +15,7 @@ from msgspec import Struct
 from credproxy.broker.lookup import Key, Lookup
 from credproxy.core.ask.credential import Caller, Grant, Lifetime, Secret
 from credproxy.core.ask.lifetime import advisory, length
-from credproxy.ports import Plan
+from credproxy.ports.provider import Plan
 
 
 SHORTEST_GAP = 1.0

@@ -37,7 +37,10 @@ from credproxy.core.ask.http import Reach
 from credproxy.core.ask.lifetime import State, remaining, state
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.ports import Clock, Metrics, Permissions, Plan, Sample
+from credproxy.ports.clock import Clock, Sample
+from credproxy.ports.observability import Metrics
+from credproxy.ports.permissions import Permissions
+from credproxy.ports.provider import Plan
 
 
 PATIENCE = 8.5

@@ -14,7 +14,7 @@ from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.broker.lookup import Key, Lookup
 from credproxy.broker.runway import Runway
 from credproxy.core.ask.credential import Caller, Grant
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 class Flights:

@@ -25,7 +25,7 @@ from credproxy.broker.table import Routed
 from credproxy.core.ask.lifetime import remaining, state
 from credproxy.core.ask.target import Question
 from credproxy.core.errors import Failure
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 SHOWN = 1000

@@ -13,7 +13,9 @@ from credproxy.core.ask.credential import Grant
 from credproxy.core.ask.empty import empty_answer
 from credproxy.core.ask.lifetime import clamp, length, mandatory, remaining
 from credproxy.core.errors import Code, Failure
-from credproxy.ports import Clock, Metrics, Plan, Sample
+from credproxy.ports.clock import Clock, Sample
+from credproxy.ports.observability import Metrics
+from credproxy.ports.provider import Plan
 
 
 _LONGEST_BACKOFF = 300.0

@@ -13,7 +13,7 @@ from typing import NamedTuple, NewType
 import msgspec
 
 from credproxy.core.ask.credential import Caller
-from credproxy.ports import Plan
+from credproxy.ports.provider import Plan
 
 
 _SIZE = 24

@@ -23,7 +23,8 @@ from credproxy.broker.lookup import Key, Lookup, key_of
 from credproxy.broker.negative_cache import Negative
 from credproxy.core.ask.credential import Caller
 from credproxy.core.errors import Failure
-from credproxy.ports import Clock, Plan
+from credproxy.ports.clock import Clock
+from credproxy.ports.provider import Plan
 
 
 _ROUNDS: Final = 16

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from credproxy.broker.lookup import Key
 from credproxy.core.ask.lifetime import clamp
 from credproxy.core.errors import Code, Failure
-from credproxy.ports import Sample
+from credproxy.ports.clock import Sample
 
 
 CEILING = 300.0

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from credproxy.core.errors import Code, failed
 from credproxy.core.token_bucket import Bucket
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 PER_SECOND = 5.0

@@ -18,7 +18,8 @@ from credproxy.broker.entry import SHORTEST_GAP, Entry, Upkeep
 from credproxy.broker.flight import Flight
 from credproxy.core.ask.lifetime import advisory, length, remaining
 from credproxy.core.token_bucket import Bucket
-from credproxy.ports import Clock, Plan, Sample
+from credproxy.ports.clock import Clock, Sample
+from credproxy.ports.provider import Plan
 
 
 AT_ONCE = 4

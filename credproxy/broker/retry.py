@@ -29,7 +29,9 @@ from credproxy.core.ask.http_date import SKEWED, clock_ahead
 from credproxy.core.ask.lifetime import clamp
 from credproxy.core.ask.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.ports import Clock, HttpClient, Sample, Terms
+from credproxy.ports.clock import Clock, Sample
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.terms import Terms
 
 
 ATTEMPT_LIMIT = 20.0

@@ -24,7 +24,8 @@ from credproxy.broker.bugs import Bugs
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.core.ask.credential import Caller, Grant
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
-from credproxy.ports import Clock, under_way
+from credproxy.ports.clock import Clock
+from credproxy.ports.terms import under_way
 
 
 MANNED = 32

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
 from credproxy.core.ask.lifetime import length, remaining
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 EVERY = 60.0

@@ -16,7 +16,9 @@ from credproxy.core.errors import FETCH, GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.core.policy.routing import Router, is_exact
-from credproxy.ports import Caches, HasLogin, Plan, Provider, Remembers, Source, first_trouble
+from credproxy.ports.provider import HasLogin, Plan, Provider, Remembers
+from credproxy.ports.source import Caches, Source
+from credproxy.ports.trouble import first_trouble
 
 
 class Routed(NamedTuple):

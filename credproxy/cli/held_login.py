@@ -8,11 +8,12 @@ from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.ports import Clock, Turn
+from credproxy.ports.clock import Clock
+from credproxy.ports.source import Turn
 
 
 class HeldLogin:
-    """Holds one. Source: ports.Source, ports.Rewritable, ports.Turn.
+    """Holds one. Source: ports.source.Source, ports.source.Rewritable, ports.source.Turn.
 
     Args:
         clock: for its age.

@@ -38,7 +38,8 @@ from credproxy.core.kinds.oauth2 import Flow, OauthHost
 from credproxy.daemon.build import KEY_BYTES, World, provider_tools
 from credproxy.exchange.login_check import UnprovenError, check_page
 from credproxy.exchange.oauth_token import NO_REFRESH, OauthToken
-from credproxy.ports import Source, converse
+from credproxy.ports.http_client import converse
+from credproxy.ports.source import Source
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth2 import LoginMeans, OauthProvider
 from credproxy.providers.oauth_secrets import OauthSecrets

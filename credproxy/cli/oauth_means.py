@@ -7,7 +7,8 @@ from typing import TypeVar
 from credproxy.cli.try_login import PATIENCE, from_now
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
-from credproxy.ports import Clock, HttpClient, converse
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient, converse
 from credproxy.providers.oauth2 import LoginMeans
 
 

@@ -13,7 +13,8 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.discovery import discover
 from credproxy.exchange.plan import RegistryRule
-from credproxy.ports import OwnTerms, converse
+from credproxy.ports.http_client import converse
+from credproxy.ports.terms import OwnTerms
 
 
 MOST = 32

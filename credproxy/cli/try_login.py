@@ -14,7 +14,9 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.login_check import LoginCheck, UnprovenError, check_page, check_registry
 from credproxy.exchange.plan import RegistryRule
-from credproxy.ports import Clock, OwnTerms, converse
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import converse
+from credproxy.ports.terms import OwnTerms
 
 
 PATIENCE = 30.0

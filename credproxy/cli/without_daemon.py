@@ -29,12 +29,13 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.policy.samples import sample
 from credproxy.daemon.build import KEY_BYTES, World, build_table
-from credproxy.ports import Command, Completed, Terms
+from credproxy.ports.processes import Command, Completed
+from credproxy.ports.terms import Terms
 from credproxy.providers.learned import Learned
 
 
 class _NoNetwork:
-    """Sends nothing. Source: ports.HttpClient."""
+    """Sends nothing. Source: ports.http_client.HttpClient."""
 
     async def send(self, request: Request, terms: Terms) -> Response:
         """Refuse to run."""
@@ -43,7 +44,7 @@ class _NoNetwork:
 
 
 class _NoPrograms:
-    """Starts nothing. Source: ports.Processes.
+    """Starts nothing. Source: ports.processes.Processes.
 
     Args:
         path: where to look for programs.

@@ -6,7 +6,7 @@ import structlog
 
 from credproxy.core.ask.audit import Record
 from credproxy.core.ask.credential import Caller
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 # A level of its own: asking for warnings only must not switch the audit off.

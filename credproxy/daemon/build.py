@@ -20,18 +20,15 @@ from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.ports import (
-    AwsSigner,
-    Clock,
-    CloudLibraries,
-    Files,
-    HttpClient,
-    Keyring,
-    Processes,
-    Provider,
-    Signer,
-    Source,
-)
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.keyrings import Keyring
+from credproxy.ports.libraries import CloudLibraries
+from credproxy.ports.processes import Processes
+from credproxy.ports.provider import Provider
+from credproxy.ports.signing import AwsSigner, Signer
+from credproxy.ports.source import Source
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools

@@ -38,7 +38,7 @@ from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.token_bucket import Bucket
 from credproxy.daemon.carrier_questions import CarrierQuestion, CarrierQuestions, MakesRelays, Office, PassedConnection
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 QUESTIONS = 1024

@@ -14,7 +14,7 @@ from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Origin
 from credproxy.daemon.carrier_questions import Edition
 from credproxy.gateway.authorizer import Passage
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.broker_authorizer import BrokerAuthorizer
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.tcp_guard import TokenOf, shows

@@ -18,7 +18,7 @@ from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier
 from credproxy.daemon.carrier_questions import Office, PassedConnection
 from credproxy.daemon.relays import Relays, StartsRelays
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 IDLE = 60.0

@@ -17,7 +17,8 @@ import structlog
 
 from credproxy import __version__
 from credproxy.core.errors import Failed
-from credproxy.ports import Clock, Command, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.processes import Command, Processes
 from credproxy.server.inherited import LOCK
 
 

@@ -11,7 +11,7 @@ from credproxy.core.errors import Failed
 from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.in_place_restart import Kept
 from credproxy.daemon.service_manager import Announcer
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.listener import AlreadyRunning, Bound, Listener, Standing
 from credproxy.server.peer import Gate
 

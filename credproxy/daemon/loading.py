@@ -11,7 +11,7 @@ from credproxy.core.config.trusted_files import trusted_files
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.policy.policy import Policy
-from credproxy.ports import Files, FileVersion
+from credproxy.ports.files import Files, FileVersion
 
 
 class Loaded(NamedTuple):

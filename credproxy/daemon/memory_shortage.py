@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 EVERY = 5.0

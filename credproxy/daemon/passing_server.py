@@ -16,7 +16,7 @@ import structlog
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.daemon.carrier_questions import PassedConnection
 from credproxy.daemon.carriers import Carriers
-from credproxy.ports import Audit
+from credproxy.ports.observability import Audit
 from credproxy.server.accounts import Accounts, Verdict
 from credproxy.server.peer import SHORTAGES, Gate, Peer, identify
 from credproxy.server.tcp_guard import UNPROVEN

@@ -24,7 +24,7 @@ from credproxy.core.ask.proxy import proxy_of
 from credproxy.core.ask.relay_messages import Begin, RelayReport
 from credproxy.core.errors import Code, failed
 from credproxy.daemon.relay_client import RelayClient, RelayShare
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 SHARE = 192

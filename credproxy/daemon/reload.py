@@ -38,7 +38,10 @@ from credproxy.daemon.build import KEY_BYTES, World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
 from credproxy.daemon.service_manager import Announcer
 from credproxy.daemon.unconfigured import Unconfigured
-from credproxy.ports import Clock, Metrics, Processes, Sample, Source
+from credproxy.ports.clock import Clock, Sample
+from credproxy.ports.observability import Metrics
+from credproxy.ports.processes import Processes
+from credproxy.ports.source import Source
 from credproxy.providers.learned import Learned
 from credproxy.server.helper_api import Reloaded
 
@@ -191,7 +194,7 @@ class Service:
         self.broker.policy.permit_object(target, method)
 
     async def listen_token(self, *, anew: bool) -> Secret:
-        """Give the token that callers of the port bring; ``anew`` as for ports.Source.
+        """Give the token that callers of the port bring; ``anew`` as for ports.source.Source.
 
         Raises:
             Failed: peer_refused if the configuration in force has none; credential_unreadable.

@@ -1,7 +1,7 @@
 """What the service manager and its ``status`` command are told about the daemon's state (P3, P4, P5)."""
 
 from credproxy.adapters.sd_notify import Notifier
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.helper_api import ReportedState
 
 

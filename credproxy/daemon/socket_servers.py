@@ -22,7 +22,7 @@ from credproxy.daemon.reload import Service
 from credproxy.daemon.serve_options import ServeOptions
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets
 from credproxy.daemon.tcp_listener import CONNECTIONS, TcpListener
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.answer_memo import Memo
 from credproxy.server.broker_authorizer import BrokerAuthorizer
 from credproxy.server.helper_api import HelperApi, ReportedState

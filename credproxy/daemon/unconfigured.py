@@ -5,13 +5,13 @@ from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.names import Authority
 from credproxy.core.ask.target import Granted, Question, Target
 from credproxy.core.errors import Failed, Failure
-from credproxy.ports import Plan
+from credproxy.ports.provider import Plan
 
 
 class Unconfigured:
     """Answers every question with what is wrong with the configuration (P3): exiting would cause a crash loop.
 
-    Source: ports.Provider, ports.HasLogin, ports.Permissions.
+    Source: ports.provider.Provider, ports.provider.HasLogin, ports.permissions.Permissions.
 
     Args:
         failure: says what is wrong; each method raises it.

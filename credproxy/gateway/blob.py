@@ -13,7 +13,8 @@ from credproxy.core.checksum import Checksum, checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.incoming import Headers
 from credproxy.gateway.resume import ByteRange, again, continues, may_pass, misses
-from credproxy.ports import Clock, Sink, Stopped, Transfer
+from credproxy.ports.clock import Clock
+from credproxy.ports.transfer import Sink, Stopped, Transfer
 
 
 RESUMES = 3

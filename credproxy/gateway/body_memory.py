@@ -1,7 +1,7 @@
 """Limits the memory of all bodies that are held whole: manifests in both directions, and small uploads.
 
 Each may have a few megabytes, and a build asks for hundreds at once. One sandbox gets a quarter, or its clients that do
-not read would block the others. Source: ports.Room.
+not read would block the others. Source: ports.forwarder.Room.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 from credproxy.core.errors import Code, failed
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 MEMORY = 64 * 1024 * 1024
@@ -100,7 +100,7 @@ class Memory:
 
 
 class HeldRoom:
-    """The memory that one request holds; ``close`` gives it back. Source: ports.Room."""
+    """The memory that one request holds; ``close`` gives it back. Source: ports.forwarder.Room."""
 
     def __init__(self, memory: Memory, account: str | None) -> None:
         self._memory = memory

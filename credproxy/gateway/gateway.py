@@ -18,7 +18,9 @@ from credproxy.gateway.uploads import Uploads
 from credproxy.gateway.upstream_request import UpstreamRequests
 from credproxy.gateway.wanted import Wanted, What
 from credproxy.gateway.writes import Writes
-from credproxy.ports import Clock, Downloads, Forwarder
+from credproxy.ports.clock import Clock
+from credproxy.ports.forwarder import Forwarder
+from credproxy.ports.transfer import Downloads
 
 
 class Gateway:

@@ -7,7 +7,8 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from credproxy.ports import Room, Sink
+from credproxy.ports.forwarder import Room
+from credproxy.ports.transfer import Sink
 
 
 ORIGINAL_HOST = "X-Rules_img-Original-Host"

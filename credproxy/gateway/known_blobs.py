@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.gateway.incoming import Headers
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 KEEP = 300.0

@@ -3,7 +3,8 @@
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.incoming import Headers, Stream
-from credproxy.ports import Clock, Sink, Transfer
+from credproxy.ports.clock import Clock
+from credproxy.ports.transfer import Sink, Transfer
 
 
 WHOLE = 64 * 1024

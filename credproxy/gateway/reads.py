@@ -20,7 +20,9 @@ from credproxy.gateway.resume import promised
 from credproxy.gateway.upstream_request import UpstreamRequests, answered, pull
 from credproxy.gateway.wanted import LISTS, Wanted, What
 from credproxy.gateway.writes import MANIFEST_LIMIT
-from credproxy.ports import Clock, Downloads, Forwarder, Room, Transfer
+from credproxy.ports.clock import Clock
+from credproxy.ports.forwarder import Forwarder, Room
+from credproxy.ports.transfer import Downloads, Transfer
 
 
 _RANGED = frozenset({"range", "if-range"})

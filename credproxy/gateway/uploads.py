@@ -13,7 +13,7 @@ from typing import NamedTuple
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.redirect import Hop
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 MOST = 1024

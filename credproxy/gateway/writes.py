@@ -19,7 +19,7 @@ from credproxy.gateway.redirect import Hop
 from credproxy.gateway.uploads import Owner, Uploads
 from credproxy.gateway.upstream_request import UpstreamRequests, answered, push
 from credproxy.gateway.wanted import Wanted, What
-from credproxy.ports import Forwarder
+from credproxy.ports.forwarder import Forwarder
 
 
 MANIFEST_LIMIT = 4 * 1024 * 1024

@@ -22,7 +22,12 @@ from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.vault import VaultHost
 from credproxy.core.policy.routing import is_exact
-from credproxy.ports import AwsSigner, Clock, HttpClient, Processes, Provider, Source
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.processes import Processes
+from credproxy.ports.provider import Provider
+from credproxy.ports.signing import AwsSigner
+from credproxy.ports.source import Source
 from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.exec import ExecProvider
 from credproxy.providers.learned import Learned

@@ -7,7 +7,8 @@ from cachetools import LRUCache
 
 from credproxy.core.ask.http import Dial
 from credproxy.exchange.bucket_region import USUAL, bucket_region
-from credproxy.ports import HttpClient, Terms, converse
+from credproxy.ports.http_client import HttpClient, converse
+from credproxy.ports.terms import Terms
 
 
 _MOST: Final = 1024

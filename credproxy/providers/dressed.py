@@ -8,12 +8,16 @@ from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
 from credproxy.core.public_objects import or_public
-from credproxy.ports import Clock, Guesses, Narrows, Ordered, Plan, Source, Terms, trouble_of
+from credproxy.ports.clock import Clock
+from credproxy.ports.provider import Plan
+from credproxy.ports.source import Guesses, Narrows, Ordered, Source
+from credproxy.ports.terms import Terms
+from credproxy.ports.trouble import trouble_of
 from credproxy.providers.narrowing import check_opened, opening
 
 
 class Dressed:
-    """Answers for one rule. Source: ports.Provider.
+    """Answers for one rule. Source: ports.provider.Provider.
 
     Args:
         rule: knows how the secret is dressed, and how wide an answer is.

@@ -15,11 +15,14 @@ from credproxy.core.ask.uri import canonical_uri
 from credproxy.core.errors import Code, failed
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.redact import mask_command
-from credproxy.ports import Clock, Command, Completed, Plan, Processes, Terms
+from credproxy.ports.clock import Clock
+from credproxy.ports.processes import Command, Completed, Processes
+from credproxy.ports.provider import Plan
+from credproxy.ports.terms import Terms
 
 
 class ExecProvider:
-    """Asks another helper as Bazel would: argv ``get``, one JSON object in, headers out. Source: ports.Provider.
+    """Asks another helper as Bazel would: argv ``get``, one JSON object in, headers out. Source: ports.provider.Provider.
 
     With ``cache_key = "host"`` the helper is asked about the first question's URI, and its answer is used for every
     URI of that host.

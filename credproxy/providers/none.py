@@ -1,11 +1,11 @@
 """``provider = "none"``: always ``{}``, whatever a wider rule says or logins exist."""
 
 from credproxy.core.ask.target import Question, Target
-from credproxy.ports import Plan
+from credproxy.ports.provider import Plan
 
 
 class NoneProvider:
-    """Has no credential. Source: ports.Provider."""
+    """Has no credential. Source: ports.provider.Provider."""
 
     async def plan(self, question: Question) -> Plan | None:
         """No plan: the answer is ``{}``."""

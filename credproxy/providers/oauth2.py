@@ -1,7 +1,7 @@
 """``provider = "oauth2"``: an access token of an identity provider's, obtained by one exchange for all URIs of a rule.
 
 What is asked for, and how, is in ``exchange.oauth_token``; which server, in ``exchange.oauth_server``; with which secrets, in
-``oauth_secrets``. A refresh token is used in a turn of its own (``ports.Turn``): it is put down that it is sent, and another
+``oauth_secrets``. A refresh token is used in a turn of its own (``ports.source.Turn``): it is put down that it is sent, and another
 one that the server gives is stored before anything is made of the answer.
 """
 
@@ -23,7 +23,11 @@ from credproxy.exchange.oauth_client import OauthClient
 from credproxy.exchange.oauth_refusals import GrantRefused
 from credproxy.exchange.oauth_server import OauthServer, find
 from credproxy.exchange.oauth_token import OauthLimits, OauthToken
-from credproxy.ports import Clock, HttpClient, Plan, Rewritable, Terms, Turn, converse
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient, converse
+from credproxy.ports.provider import Plan
+from credproxy.ports.source import Rewritable, Turn
+from credproxy.ports.terms import Terms
 from credproxy.providers.narrowing import check_opened
 from credproxy.providers.oauth_secrets import LocatedSecrets, OauthSecrets
 
@@ -46,7 +50,7 @@ class LoginMeans(NamedTuple):
 
 
 class OauthProvider:
-    """Answers for one rule. Source: ports.Provider.
+    """Answers for one rule. Source: ports.provider.Provider.
 
     Args:
         rule: what is asked for.

@@ -16,7 +16,11 @@ from credproxy.exchange import oauth_token
 from credproxy.exchange.oauth_client import OauthClient, claims
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import Proof
-from credproxy.ports import Clock, Files, Signer, Source, first_trouble, trouble_of
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.signing import Signer
+from credproxy.ports.source import Source
+from credproxy.ports.trouble import first_trouble, trouble_of
 
 
 SECRET: Final = "client_secret"  # noqa: S105  a key of the rule

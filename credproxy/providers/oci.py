@@ -19,7 +19,12 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange import registry_grant
 from credproxy.exchange.discovery import Asks
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule
-from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, trouble_of
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.provider import Plan
+from credproxy.ports.source import Source
+from credproxy.ports.terms import Terms
+from credproxy.ports.trouble import trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.registry_exchange import Talks, Wish
 
@@ -30,7 +35,7 @@ log = structlog.get_logger("credproxy.providers")
 
 
 class OciProvider:
-    """Answers for the registries of one host rule. Source: ports.Provider.
+    """Answers for the registries of one host rule. Source: ports.provider.Provider.
 
     Args:
         settings, exact, last: as in exchange.plan.RegistryRule.

@@ -15,7 +15,9 @@ from credproxy.exchange.discovery import Asks, Found, discover
 from credproxy.exchange.plan import RegistryRule
 from credproxy.exchange.registry_token import Obtained, Order, obtain
 from credproxy.exchange.token_answer import Token
-from credproxy.ports import Clock, HttpClient, Terms, converse
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient, converse
+from credproxy.ports.terms import Terms
 from credproxy.providers.learned import Learned, LearnedRegistry, Rotation
 
 

@@ -23,7 +23,13 @@ from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.core.policy.routing import is_exact
 from credproxy.core.public_objects import or_public
-from credproxy.ports import AwsSigner, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.provider import Plan
+from credproxy.ports.signing import AwsSigner
+from credproxy.ports.source import Ordered, Source
+from credproxy.ports.terms import Terms
+from credproxy.ports.trouble import trouble_of
 from credproxy.providers.bucket_regions import BucketRegions
 from credproxy.providers.signing_keys import SigningKey, SigningKeys
 
@@ -35,7 +41,7 @@ _SHARED: Final = 64
 
 
 class S3Provider:
-    """Answers for one rule. Source: ports.Provider.
+    """Answers for one rule. Source: ports.provider.Provider.
 
     Args:
         rule: knows regions, and what is signed.

@@ -10,7 +10,9 @@ from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Target
-from credproxy.ports import AwsSigner, AwsSigning, Clock, Source
+from credproxy.ports.clock import Clock
+from credproxy.ports.signing import AwsSigner, AwsSigning
+from credproxy.ports.source import Source
 
 
 KEPT: Final = 1.0

@@ -13,7 +13,7 @@ from aiohttp import web
 from credproxy.core.errors import Failed
 from credproxy.gateway.incoming import ORIGINAL_HOST
 from credproxy.gateway.request_reader import FETCH
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
 from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
 from credproxy.server.peer import Peer

@@ -10,7 +10,7 @@ from credproxy.core.ask.audit import Record, record
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.message import encode_answer
 from credproxy.core.ask.target import Target
-from credproxy.ports import Audit
+from credproxy.ports.observability import Audit
 from credproxy.server.peer import Peer
 from credproxy.server.responses import json_response
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from credproxy.core.errors import Code, failed
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.protocol import BODY_LIMIT
 
 

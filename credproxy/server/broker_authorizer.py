@@ -12,7 +12,7 @@ from credproxy.core.ask.target import Form, Question, Target
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
-from credproxy.ports import Audit
+from credproxy.ports.observability import Audit
 
 
 class Judge(Protocol):

@@ -17,7 +17,8 @@ from credproxy.gateway.body_memory import Memory
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.incoming import Incoming, Reply, Stream
 from credproxy.gateway.oci_errors import failure_reply
-from credproxy.ports import Clock, Room
+from credproxy.ports.clock import Clock
+from credproxy.ports.forwarder import Room
 from credproxy.server.response_writer import PIECE, may_be_small, send_small, write_pieces, write_whole
 from credproxy.server.responses import SERVER
 from credproxy.server.routes import connection, patience
@@ -275,7 +276,7 @@ def _too_large(limit: int) -> Failed:
 
 
 class _ClientSink:
-    """The client's connection. Source: ports.Sink."""
+    """The client's connection. Source: ports.transfer.Sink."""
 
     def __init__(self, request: web.BaseRequest, response: web.StreamResponse, clock: Clock) -> None:
         self._request = request

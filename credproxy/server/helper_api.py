@@ -27,7 +27,8 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
 from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.errors import Code, failed
-from credproxy.ports import Audit, Clock
+from credproxy.ports.clock import Clock
+from credproxy.ports.observability import Audit
 from credproxy.server.answer_memo import Memo
 from credproxy.server.body import read_body
 from credproxy.server.probes import Probes

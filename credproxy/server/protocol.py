@@ -15,7 +15,7 @@ from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
-from credproxy.ports import Audit
+from credproxy.ports.observability import Audit
 from credproxy.server.attendance import Attendance
 from credproxy.server.connection_limit import OWN, Admission, ConnectionLimit, Holder
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again

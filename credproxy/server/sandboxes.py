@@ -22,7 +22,7 @@ from cachetools import LRUCache
 
 from credproxy.core.errors import Code, failed
 from credproxy.core.token_bucket import Bucket
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.server.peer import Peer
 
 

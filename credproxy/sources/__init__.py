@@ -32,7 +32,14 @@ from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSource
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
-from credproxy.ports import AwsSigner, Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.keyrings import Keyring
+from credproxy.ports.libraries import CloudLibraries
+from credproxy.ports.processes import Processes
+from credproxy.ports.signing import AwsSigner, Signer
+from credproxy.ports.source import Source
 from credproxy.sources.acr import Acr
 from credproxy.sources.amazon_services import AmazonTokens
 from credproxy.sources.aws import Aws

@@ -11,7 +11,8 @@ from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
 from credproxy.exchange.acr_exchange import acr_refresh_token
-from credproxy.ports import Clock, HttpClient
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient
 from credproxy.sources.azure_token import AzureFound, AzureTokens
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
@@ -28,7 +29,7 @@ _MOST = 64
 
 
 class Acr:
-    """One login of Azure's, at each of its registries. Source: ports.Source.
+    """One login of Azure's, at each of its registries. Source: ports.source.Source.
 
     Args:
         tokens: of the login.

@@ -19,7 +19,11 @@ from credproxy.core.ask.urls import endpoint_problem
 from credproxy.core.errors import Failure
 from credproxy.core.kinds.uses import NOT_INSTALLED
 from credproxy.exchange.amazon_token import amazon_token
-from credproxy.ports import AwsSigner, Clock, HttpClient, Source, trouble_of
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.signing import AwsSigner
+from credproxy.ports.source import Source
+from credproxy.ports.trouble import trouble_of
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
 
@@ -33,7 +37,7 @@ _IGNORED: Final = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 
 
 class AmazonTokens:
-    """Tokens of one service. Source: ports.Source, ports.Fallible, ports.Caches.
+    """Tokens of one service. Source: ports.source.Source, ports.trouble.Fallible, ports.source.Caches.
 
     Args:
         tag: of the source.

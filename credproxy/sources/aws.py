@@ -32,13 +32,15 @@ from credproxy.core.kinds.sources.aws import (
     AwsSource,
 )
 from credproxy.core.kinds.uses import Usual
-from credproxy.ports import Clock, CloudLibraries, Files, FileVersion
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files, FileVersion
+from credproxy.ports.libraries import CloudLibraries
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.watched_file import Looks, Watched
 
 
 class Aws:
-    """The chain, or one profile of it. Source: ports.Source, ports.Fallible, ports.Caches.
+    """The chain, or one profile of it. Source: ports.source.Source, ports.trouble.Fallible, ports.source.Caches.
 
     A key that lies in a variable or in a file in plain is read here. For everything else, roles, single sign-on, programs,
     containers and instances, the library is asked, which reads the same places in the same order.

@@ -14,7 +14,9 @@ from credproxy.core.ask.worker_messages import AzureToken, AzureWay, LibraryToke
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import AZURE
 from credproxy.core.kinds.sources.azure import ASSET, AZURES, PROFILE, AzureLogin
-from credproxy.ports import Clock, CloudLibraries, Files
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.libraries import CloudLibraries
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.watched_file import Looks
 
@@ -90,7 +92,7 @@ class AzureTokens:
         """Give a token for an API.
 
         Raises:
-            Failed: what the library says; helper_failed, helper_not_runnable: see ``ports.CloudLibraries``.
+            Failed: what the library says; helper_failed, helper_not_runnable: see ``ports.libraries.CloudLibraries``.
         """
         login = await self._answer(found, scope).login(lambda: self._ask(found, scope), anew=anew, stamp=found.stamp)
         assert login is not None

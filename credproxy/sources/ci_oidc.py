@@ -13,7 +13,10 @@ from credproxy.core.ask.urls import endpoint_problem
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.ci_oidc import CIRCLE_TOKEN, GITHUB_TOKEN, GITHUB_URL, MARKS, CiOidcSource, Platform
 from credproxy.exchange.job_token import ask_job_token
-from credproxy.ports import Clock, Command, Files, HttpClient, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.processes import Command, Processes
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.secret_file import read_secret_file
 from credproxy.sources.source_exchange import hold
@@ -30,7 +33,7 @@ _OVER = {
 
 
 class CiOidc:
-    """The job's token. Source: ports.Source.
+    """The job's token. Source: ports.source.Source.
 
     Args:
         settings: the audience, and where the token is.

@@ -11,12 +11,13 @@ from credproxy.core.errors import Code, failed
 from credproxy.core.formats.printed_json import PrintedSecret, parse_printed_json
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.redact import mask_command
-from credproxy.ports import Clock, Command, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.processes import Command, Processes
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 
 
 class CommandOutput:
-    """One program's output. Source: ports.Source.
+    """One program's output. Source: ports.source.Source.
 
     What is derived from it is used for ``keep`` seconds at most. The identity's version is a counter that rises when a
     later run prints something else, because no file shows such a change (P-1).

@@ -22,7 +22,9 @@ from credproxy.core.formats.docker_programs import (
     is_program,
     unusable_program,
 )
-from credproxy.ports import Clock, Command, Files, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.processes import Command, Processes
 from credproxy.sources.docker_files import DockerFiles, named
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 
@@ -62,7 +64,7 @@ class _StoreAnswer:
 
 
 class DockerConfig:
-    """The logins of docker and podman. Source: ports.Source; DC-1 to DC-19.
+    """The logins of docker and podman. Source: ports.source.Source; DC-1 to DC-19.
 
     Args:
         paths: files in order of precedence; the first one with an entry for a registry answers.

@@ -9,7 +9,8 @@ import structlog
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.docker_config import Index, parse_index
 from credproxy.core.paths import config_home
-from credproxy.ports import Clock, Files, FileVersion
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files, FileVersion
 from credproxy.sources.watched_file import Looks
 
 

@@ -8,11 +8,11 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 class Env:
-    """One variable, as it was when the daemon started. Source: ports.Source.
+    """One variable, as it was when the daemon started. Source: ports.source.Source.
 
     Args:
         settings: name the variable.

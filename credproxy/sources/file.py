@@ -9,13 +9,15 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.sources.file import FileSource
-from credproxy.ports import Clock, Files, Turn
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.source import Turn
 from credproxy.sources.secret_file import missing, read_secret_file
 from credproxy.sources.turns import KeptTurn, alone, lock_of
 
 
 class File:
-    """The content of one file, read for each exchange and not kept. Source: ports.Source, ports.Rewritable.
+    """The content of one file, read for each exchange and not kept. Source: ports.source.Source, ports.source.Rewritable.
 
     Args:
         settings: name the file.

@@ -9,11 +9,12 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.ports import Caches, Guesses, Narrows, Rewritable, Source, Turn, first_trouble, trouble_of
+from credproxy.ports.source import Caches, Guesses, Narrows, Rewritable, Source, Turn
+from credproxy.ports.trouble import first_trouble, trouble_of
 
 
 class First:
-    """Asks the sources of a list in its order. Source: ports.Source, Ordered, Narrows, Guesses, Rewritable.
+    """Asks the sources of a list in its order. Source: ports.source.Source, Ordered, Narrows, Guesses, Rewritable.
 
     "Not mine" goes on to the next one. "Mine but broken" does not, and neither does a file that cannot be read: it may
     have the intended login, and the next source may have somebody else's.

@@ -17,7 +17,9 @@ from credproxy.core.kinds.sources.gh import (
     TOKENS,
     GhSource,
 )
-from credproxy.ports import Clock, Command, Files, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.processes import Command, Processes
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
@@ -35,7 +37,7 @@ argument of a program. Source: cli/cli pkg/cmd/auth/token."""
 
 
 class Gh:
-    """What gh knows. Source: ports.Source, core/formats/gh_hosts.py.
+    """What gh knows. Source: ports.source.Source, core/formats/gh_hosts.py.
 
     The file says which hosts have a login, so gh itself is started only for a host in it whose token is in a keyring. A
     file that can no longer be read leaves the last good copy in force.

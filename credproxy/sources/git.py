@@ -24,7 +24,9 @@ from credproxy.core.formats.git_credential import (
 )
 from credproxy.core.kinds.sources.git import PASSED, GitSource, git_config_files
 from credproxy.core.kinds.sources.login import shared_name
-from credproxy.ports import Clock, Command, Files, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.processes import Command, Processes
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
@@ -65,7 +67,7 @@ class _GitPlace:
 
 
 class Git:
-    """What git's helpers know. Source: ports.Source, ports.Guesses, core/formats/git_credential.py.
+    """What git's helpers know. Source: ports.source.Source, ports.source.Guesses, core/formats/git_credential.py.
 
     The files of git's configuration are looked at once a second; where none of them can name a helper, git is not started. Else
     it is asked once what its configuration says of helpers, which includes other files, and then the helpers about each host.

@@ -15,7 +15,10 @@ from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.kinds.sources.github_app import CONTENTS, GithubAppSource
 from credproxy.exchange.installation_token import TokenRequest, claims, installation_token, not_installed
-from credproxy.ports import Clock, Files, HttpClient, Signer
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.signing import Signer
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.secret_file import missing, read_secret_file
 from credproxy.sources.source_exchange import hold
@@ -34,7 +37,7 @@ class _TokenLimits(NamedTuple):
 
 
 class GithubApp:
-    """A GitHub App. Source: ports.Source, ports.Narrows.
+    """A GitHub App. Source: ports.source.Source, ports.source.Narrows.
 
     Args:
         settings: name the App.

@@ -18,7 +18,9 @@ from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.formats.glab_config import GlabHost, parse_glab
 from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
-from credproxy.ports import Clock, Command, Files, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.processes import Command, Processes
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
@@ -36,7 +38,7 @@ _SERVICE = "gitlab.com"
 
 
 class Glab:
-    """What glab knows. Source: ports.Source, core/formats/glab_config.py.
+    """What glab knows. Source: ports.source.Source, core/formats/glab_config.py.
 
     A file that can no longer be read leaves the last good copy in force.
 

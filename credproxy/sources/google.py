@@ -18,7 +18,9 @@ from credproxy.core.ask.worker_messages import GoogleObjects, GoogleToken, Libra
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import GOOGLE
 from credproxy.core.kinds.sources.google import METADATA_HOSTS, NO_METADATA, PRODUCT, VARIABLE, GoogleSource
-from credproxy.ports import Clock, CloudLibraries, Files
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.libraries import CloudLibraries
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
@@ -54,7 +56,7 @@ class _TokenReach(NamedTuple):
 
 
 class Google:
-    """One login of Google's. Source: ports.Source, ports.Narrows.
+    """One login of Google's. Source: ports.source.Source, ports.source.Narrows.
 
     Args:
         settings: which login, and what its tokens may do.
@@ -114,7 +116,7 @@ class Google:
         """Give a token.
 
         Raises:
-            Failed: what the library says; helper_failed, helper_not_runnable: see ``ports.CloudLibraries``.
+            Failed: what the library says; helper_failed, helper_not_runnable: see ``ports.libraries.CloudLibraries``.
         """
         del target
         stamp, wanted = _parts(identity)

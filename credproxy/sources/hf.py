@@ -10,7 +10,8 @@ from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.hf import ENDPOINT, FILE, HOSTS, TOKENS
-from credproxy.ports import Clock, Files
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
 from credproxy.sources.watched_file import Watched
 
 
@@ -18,7 +19,7 @@ _HINT = "hf auth login"
 
 
 class Hf:
-    """The token of one Hub. Source: ports.Source.
+    """The token of one Hub. Source: ports.source.Source.
 
     It is for the public Hub and what is below its names, or for the one that ``HF_ENDPOINT`` names, and for no other host: a
     rule for another one names its token.

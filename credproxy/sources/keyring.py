@@ -8,7 +8,8 @@ from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.sources.keyring import KeyringSource
-from credproxy.ports import Clock, Keyring, KeyringFound, KeyringItem
+from credproxy.ports.clock import Clock
+from credproxy.ports.keyrings import Keyring, KeyringFound, KeyringItem
 from credproxy.sources.watched_file import LOOK
 
 
@@ -23,7 +24,7 @@ UNLOCK = (
 
 
 class FromKeyring:
-    """The keyring's secret for one service. Source: ports.Source, ports.Keyring.
+    """The keyring's secret for one service. Source: ports.source.Source, ports.keyrings.Keyring.
 
     The keyring is searched once a second at most; a search reads no secret. If the session has no keyring, the next
     source is asked. A locked keyring may have the intended secret, so no other source is asked.

@@ -12,7 +12,11 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.login_file import EMPTY, LoginIndex, StoredLogin, apart_lock, parse_logins
 from credproxy.core.kinds.sources.login import shared_name
-from credproxy.ports import Clock, Files, Keyring, Lock, Processes, Turn
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files, Lock
+from credproxy.ports.keyrings import Keyring
+from credproxy.ports.processes import Processes
+from credproxy.ports.source import Turn
 from credproxy.sources.login_secrets import LoginSecrets
 from credproxy.sources.turns import KeptTurn, alone, lock_of
 from credproxy.sources.watched_file import Watched
@@ -25,7 +29,7 @@ log = structlog.get_logger("credproxy.sources")
 
 
 class FromLogin:
-    """The logins of this user. Source: ports.Source, ports.Rewritable, core/formats/login_file.py.
+    """The logins of this user. Source: ports.source.Source, ports.source.Rewritable, core/formats/login_file.py.
 
     Args:
         path: of the file; None for a user without a home directory.

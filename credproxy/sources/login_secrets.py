@@ -9,7 +9,9 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.stored import locked, unreadable
 from credproxy.core.errors import Code, failed
 from credproxy.core.formats.login_file import StoredLogin, apart, label_of, sealed_name, service_of
-from credproxy.ports import Command, Completed, Files, Keyring, Processes
+from credproxy.ports.files import Files
+from credproxy.ports.keyrings import Keyring
+from credproxy.ports.processes import Command, Completed, Processes
 from credproxy.sources.turns import Write
 
 

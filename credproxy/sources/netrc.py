@@ -8,7 +8,8 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.netrc import NetrcFile as Content, parse_netrc
-from credproxy.ports import Clock, Files
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
 from credproxy.sources.watched_file import Watched
 
 
@@ -21,7 +22,7 @@ log = structlog.get_logger("credproxy.sources")
 
 
 class Netrc:
-    """One netrc file. Source: ports.Source, core/formats/netrc.py.
+    """One netrc file. Source: ports.source.Source, core/formats/netrc.py.
 
     A file that can no longer be read leaves the last good copy in force (DC-3). A readable file is in force: a faulty
     entry is an error for its own machine only.

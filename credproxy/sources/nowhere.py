@@ -7,7 +7,7 @@ from credproxy.core.ask.target import Target
 
 
 class Nowhere:
-    """Knows no host. Source: ports.Source.
+    """Knows no host. Source: ports.source.Source.
 
     Args:
         why: what the user is told; "" for nothing.

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.login import Login, again_at, login_of
 from credproxy.core.errors import Failed, Failure
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 
 
 LOOK_AGAIN = 10.0

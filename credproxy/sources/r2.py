@@ -11,7 +11,8 @@ from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.sources.r2 import API_TOKEN, KEY_ID, SECRET
 from credproxy.exchange.cloudflare_token import cloudflare_keys
-from credproxy.ports import Clock, HttpClient
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
 
@@ -20,7 +21,7 @@ _HINT = "export R2_ACCESS_KEY_ID=... R2_SECRET_ACCESS_KEY=...; credproxy stop"
 
 
 class R2:
-    """The variables. Source: ports.Source, ports.Caches.
+    """The variables. Source: ports.source.Source, ports.source.Caches.
 
     Args:
         environ: of the daemon.

@@ -5,7 +5,7 @@ It is read long after the configuration that names it came into force.
 
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.errors import Failed
-from credproxy.ports import Files
+from credproxy.ports.files import Files
 
 
 async def read_secret_file(files: Files, path: str, *, home: str, hint: str) -> bytes:

@@ -4,7 +4,9 @@ from collections.abc import Generator
 from typing import TypeVar
 
 from credproxy.core.ask.http import Request, Response
-from credproxy.ports import Clock, HttpClient, OwnTerms, converse, under_way
+from credproxy.ports.clock import Clock
+from credproxy.ports.http_client import HttpClient, converse
+from credproxy.ports.terms import OwnTerms, under_way
 
 
 T = TypeVar("T")

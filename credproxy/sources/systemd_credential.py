@@ -8,12 +8,13 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.sources.systemd_credential import FOLDER, SystemdCredentialSource
-from credproxy.ports import Clock, Files
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
 from credproxy.sources.secret_file import read_secret_file
 
 
 class SystemdCredential:
-    """One credential of the unit. Source: ports.Source.
+    """One credential of the unit. Source: ports.source.Source.
 
     Args:
         settings: name it.

@@ -12,7 +12,8 @@ from typing import Final
 from credproxy.core.ask.credential import Secret, secret_of
 from credproxy.core.ask.login import Login
 from credproxy.core.errors import Code, failed
-from credproxy.ports import Clock, Files, Lock
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files, Lock
 
 
 _PAUSE: Final = 0.05
@@ -22,7 +23,7 @@ Write = Callable[[Secret], Awaitable[None]]
 
 
 class KeptTurn:
-    """One turn. Source: ports.Turn.
+    """One turn. Source: ports.source.Turn.
 
     Args:
         lock: the held lock.

@@ -13,7 +13,7 @@ from credproxy.core.ask.vault_values import Lease, VaultSecret, VaultToken
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.sources.vault import ADDRESSES, WHOLE, VaultSource
 from credproxy.exchange.vault_api import read_secret, renew_lease
-from credproxy.ports import Clock
+from credproxy.ports.clock import Clock
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.vault_token import VaultTokens
 
@@ -45,7 +45,7 @@ class _Leased:
 
 
 class Vault:
-    """One secret. Source: ports.Source.
+    """One secret. Source: ports.source.Source.
 
     A stored secret is looked up again within five minutes. A generated one lives as long as its lease, which is renewed
     while there are questions; if that fails, another one is read.

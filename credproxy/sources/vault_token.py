@@ -14,7 +14,10 @@ from credproxy.core.ask.vault_values import Lease, VaultServer, VaultToken
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.sources.vault import TOKENS, VaultAuth
 from credproxy.exchange.vault_api import log_in, renew_token, token_lease
-from credproxy.ports import Caches, Clock, Files, HttpClient, Source
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.source import Caches, Source
 from credproxy.sources.source_exchange import hold
 from credproxy.sources.watched_file import Watched
 

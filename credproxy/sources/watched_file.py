@@ -7,7 +7,8 @@ from typing import Generic, TypeVar
 import structlog
 
 from credproxy.core.errors import Failed, Failure
-from credproxy.ports import Clock, Files, FileVersion
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files, FileVersion
 
 
 LOOK = 1.0

@@ -7,7 +7,7 @@ import pytest
 from credproxy.adapters.download import GATHER, TAIL
 from credproxy.adapters.pump import Pump
 from credproxy.core.checksum import Checksum, checksum
-from credproxy.ports import Poured, Stopped
+from credproxy.ports.transfer import Poured, Stopped
 from tests.adapters.scripted import Scripted, answering, raw
 from tests.adapters.test_pump import BODY, SMALL, Trusted, client, get, poured
 

@@ -19,7 +19,10 @@ from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.ports import Clock, Command, Completed, Files, HttpClient, Processes
+from credproxy.ports.clock import Clock
+from credproxy.ports.files import Files
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.processes import Command, Completed, Processes
 from tests.adapters.test_http_client import serving
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FixedTerms, Step
 

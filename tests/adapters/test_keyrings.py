@@ -14,7 +14,8 @@ from credproxy.adapters.no_keyring import NO_KEYRING
 from credproxy.adapters.secret_service import NoKeyringError, SecretService, as_secret
 from credproxy.core.ask.credential import Secret
 from credproxy.core.errors import Failed
-from credproxy.ports import Command, Completed, KeyringFound, KeyringItem
+from credproxy.ports.keyrings import KeyringFound, KeyringItem
+from credproxy.ports.processes import Command, Completed
 from tests.fakes import FakeClock, FakeProcesses
 
 

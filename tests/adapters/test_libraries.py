@@ -22,7 +22,7 @@ from credproxy.core.ask.worker_messages import GoogleToken, LibraryToken
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import GOOGLE, LIBRARIES
 from credproxy.core.kinds.uses import Library
-from credproxy.ports import under_way
+from credproxy.ports.terms import under_way
 from tests.fakes import FixedTerms, settle
 from tests.hints import filled
 from tests.worker.token_server import TokenServer

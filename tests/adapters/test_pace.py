@@ -14,7 +14,7 @@ from credproxy.adapters.pump import Pump
 from credproxy.adapters.pump_request import Waits
 from credproxy.adapters.splice import AVAILABLE, splice
 from credproxy.core.errors import Code, Failed
-from credproxy.ports import Poured, Stopped
+from credproxy.ports.transfer import Poured, Stopped
 from tests.adapters.clients import request
 from tests.adapters.scripted import Script, Scripted, Wire
 from tests.adapters.test_pump import OWN, Trusted, client, get, pieces, poured

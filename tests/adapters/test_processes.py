@@ -14,7 +14,8 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.processes import StartProcess, SystemProcesses
 from credproxy.adapters.program_pipes import STDOUT_LIMIT
 from credproxy.core.errors import Code, Failed
-from credproxy.ports import Command, Completed, under_way
+from credproxy.ports.processes import Command, Completed
+from credproxy.ports.terms import under_way
 from tests.fakes import FakeClock, FakeMetrics, FixedTerms
 
 

@@ -24,7 +24,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed
-from credproxy.ports import Poured, Stopped
+from credproxy.ports.transfer import Poured, Stopped
 from tests.adapters.scripted import Script, Scripted, Wire, answering, raw, serial
 from tests.adapters.tls_messages import Records, secret, talkative
 

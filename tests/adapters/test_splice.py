@@ -10,7 +10,7 @@ import pytest
 
 from credproxy.adapters import splice as splicing
 from credproxy.adapters.splice import splice
-from credproxy.ports import Poured, Stopped
+from credproxy.ports.transfer import Poured, Stopped
 
 
 pytestmark = pytest.mark.skipif(not splicing.AVAILABLE, reason="splice(2) is Linux's")

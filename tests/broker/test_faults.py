@@ -17,7 +17,9 @@ from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.policy.routing import Router
 from credproxy.exchange.token_answer import parse_token
-from credproxy.ports import HttpClient, Plan, Terms
+from credproxy.ports.http_client import HttpClient
+from credproxy.ports.provider import Plan
+from credproxy.ports.terms import Terms
 from tests.adapters.test_http_client import talking
 from tests.broker.world import Told, question, token
 from tests.fakes import FakeClock, FakeMetrics

@@ -23,7 +23,8 @@ from credproxy.core.ask.lifetime import State, remaining, state
 from credproxy.core.ask.target import Question
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Plan, Terms
+from credproxy.ports.provider import Plan
+from credproxy.ports.terms import Terms
 from tests.broker.world import question, token
 from tests.fakes import FakeClock, FakeHttp, FakeMetrics, FakeProvider, settle
 

@@ -20,7 +20,8 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Plan, Terms
+from credproxy.ports.provider import Plan
+from credproxy.ports.terms import Terms
 from tests.broker.world import Told, token
 from tests.fakes import FakeClock, FakeHttp, FakeMetrics, settle
 

@@ -15,7 +15,8 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Plan, Terms
+from credproxy.ports.provider import Plan
+from credproxy.ports.terms import Terms
 from tests.fakes import T0, FakeClock, FakeHttp, FakeMetrics, FakeProvider, settle
 
 

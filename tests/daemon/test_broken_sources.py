@@ -23,7 +23,7 @@ from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.daemon.build import World, build_table
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSigner
 

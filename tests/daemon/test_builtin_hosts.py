@@ -16,7 +16,7 @@ from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.daemon.build import World, build_table
-from credproxy.ports import Completed
+from credproxy.ports.processes import Completed
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeLibraries, FakeProcesses, FakeSigner, FixedTerms
 from tests.hints import filled

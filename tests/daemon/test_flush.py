@@ -12,7 +12,7 @@ from credproxy.core.config.settings import Settings
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.daemon.build import World, build_table
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSigner
 

@@ -18,7 +18,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.parse import load_files
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.daemon.build import World, build_table
-from credproxy.ports import Terms
+from credproxy.ports.terms import Terms
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSigner
 from tests.hints import filled, text_of

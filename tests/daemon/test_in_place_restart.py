@@ -7,7 +7,7 @@ import pytest
 from credproxy import __version__
 from credproxy.core.errors import Code, failed
 from credproxy.daemon.in_place_restart import Departure, Succession
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from tests.fakes import FakeClock, FakeProcesses, settle
 
 

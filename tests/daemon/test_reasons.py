@@ -11,7 +11,7 @@ from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from tests.daemon.test_broken_sources import DENIED, daemon
 
 

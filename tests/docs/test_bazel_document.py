@@ -18,7 +18,7 @@ from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Provider
+from credproxy.ports.provider import Provider
 from credproxy.providers.dressed import Dressed
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider

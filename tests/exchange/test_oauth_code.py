@@ -13,7 +13,7 @@ from credproxy.exchange.oauth_client import OauthClient
 from credproxy.exchange.oauth_code import BrowserLogin, authorize_url, challenge_of, code_of, is_answer, redeem
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import OauthLimits
-from credproxy.ports import converse
+from credproxy.ports.http_client import converse
 from tests.fakes import T0, FakeHttp, FixedTerms
 from tests.hints import filled, text_of
 

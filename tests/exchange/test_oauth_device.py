@@ -14,7 +14,7 @@ from credproxy.exchange.oauth_code import challenge_of
 from credproxy.exchange.oauth_device import GRANT, DeviceLogin, ask, begin
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import OauthLimits, OauthToken
-from credproxy.ports import converse
+from credproxy.ports.http_client import converse
 from tests.fakes import T0, FakeHttp, FixedTerms
 from tests.hints import filled
 

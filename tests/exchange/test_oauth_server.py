@@ -8,7 +8,7 @@ import pytest
 from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.exchange.oauth_server import OauthServer, find
-from credproxy.ports import converse
+from credproxy.ports.http_client import converse
 from tests.fakes import T0, FakeHttp, FixedTerms, Step
 from tests.hints import filled
 

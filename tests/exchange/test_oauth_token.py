@@ -24,7 +24,7 @@ from credproxy.exchange.oauth_token import (
     of_refresh_token,
     of_subject_token,
 )
-from credproxy.ports import converse
+from credproxy.ports.http_client import converse
 from tests.fakes import T0, FakeHttp, FixedTerms
 from tests.hints import filled, text_of
 

@@ -10,7 +10,7 @@ from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.blob import RESUMES, Blob
 from credproxy.gateway.incoming import Reply
-from credproxy.ports import Stopped
+from credproxy.ports.transfer import Stopped
 from tests.fakes import FakeSink, FakeTransfer
 from tests.gateway.world import BLOB, BODY, CANARY, World, incoming, sent, unavailable, world
 

@@ -13,7 +13,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.known_blobs import KEEP
 from credproxy.gateway.writes import MANIFEST_LIMIT
-from credproxy.ports import Stopped
+from credproxy.ports.transfer import Stopped
 from credproxy.server.broker_authorizer import BrokerAuthorizer
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeTransfer, FakeUpload
 from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, incoming, reason, response, sent, unavailable, world

@@ -31,7 +31,9 @@ from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.policy.routing import Router
-from credproxy.ports import Completed, Provider, Source
+from credproxy.ports.processes import Completed
+from credproxy.ports.provider import Provider
+from credproxy.ports.source import Source
 from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider

@@ -14,7 +14,7 @@ from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.ports import HasLogin
+from credproxy.ports.provider import HasLogin
 from credproxy.providers.dressed import Dressed, DressedLogin
 from tests.broker.world import question
 from tests.contract import HOST, ProviderContract

@@ -19,7 +19,7 @@ from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.ports import Provider
+from credproxy.ports.provider import Provider
 from credproxy.providers.dressed import Dressed, DressedLogin
 from tests.broker.world import world as broker_world
 from tests.fakes import FakeClock, FakeSource, FixedTerms

@@ -10,7 +10,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.sources.command import CommandSource
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.providers.exec import ExecProvider
 from credproxy.sources.command import CommandOutput
 from tests.contract import HOST, ISSUED, Ground, ProviderContract, Setting

@@ -17,7 +17,7 @@ from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.google import GoogleSource
 from credproxy.core.policy.policy import Policy
 from credproxy.daemon.build import World, build_table
-from credproxy.ports import Plan
+from credproxy.ports.provider import Plan
 from credproxy.providers.learned import Learned
 from tests.broker.world import question
 from tests.contract import CANARY, HOST, SIGNED, ProviderContract

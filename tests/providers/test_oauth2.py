@@ -18,7 +18,8 @@ from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.ownership import Exposure
-from credproxy.ports import Plan, Source
+from credproxy.ports.provider import Plan
+from credproxy.ports.source import Source
 from credproxy.providers.oauth2 import DOCUMENT_KEEP, OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools, OauthSecrets
 from credproxy.sources.env import Env

@@ -21,7 +21,7 @@ from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.uses import Usual
-from credproxy.ports import Plan
+from credproxy.ports.provider import Plan
 from credproxy.providers.s3 import S3Provider
 from tests.contract import CANARY, HOST, ProviderContract
 from tests.fakes import FakeAwsSigner, FakeClock, FakeHttp, FakeSource, FixedTerms

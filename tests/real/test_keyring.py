@@ -12,7 +12,7 @@ from credproxy.core.ask.credential import Secret, Stored, UserPassword
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.sources.keyring import KeyringSource
-from credproxy.ports import KeyringFound
+from credproxy.ports.keyrings import KeyringFound
 from credproxy.sources.keyring import FromKeyring
 from tests.e2e.stage import stage
 from tests.real.secret_service import Session, session

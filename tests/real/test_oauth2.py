@@ -31,7 +31,8 @@ from credproxy.exchange import oauth_code, oauth_device
 from credproxy.exchange.oauth_code import BrowserLogin
 from credproxy.exchange.oauth_device import DeviceLogin
 from credproxy.exchange.oauth_token import OauthToken
-from credproxy.ports import Provider, converse
+from credproxy.ports.http_client import converse
+from credproxy.ports.provider import Provider
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth2 import LoginMeans, OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools

@@ -26,7 +26,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.core.policy.routing import Router
 from credproxy.gateway.body_memory import MEMORY, WAIT, Memory
 from credproxy.gateway.gateway import Gateway
-from credproxy.ports import Downloads, Poured
+from credproxy.ports.transfer import Downloads, Poured
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.answer_memo import Memo
 from credproxy.server.broker_authorizer import BrokerAuthorizer

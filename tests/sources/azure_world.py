@@ -11,7 +11,7 @@ from credproxy.core.ask.worker_messages import AzureToken, LibraryAnswer, Librar
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.azure import AzureSource
-from credproxy.ports import Source
+from credproxy.ports.source import Source
 from credproxy.sources.acr import Acr
 from credproxy.sources.azure import Azure
 from credproxy.sources.azure_token import AzureTokens

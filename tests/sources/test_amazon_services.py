@@ -15,7 +15,8 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.codeartifact import CodeartifactSource
 from credproxy.core.kinds.sources.ecr import EcrSource
-from credproxy.ports import Caches, Source, trouble_of
+from credproxy.ports.source import Caches, Source
+from credproxy.ports.trouble import trouble_of
 from credproxy.sources import make
 from tests.contract import CANARY, Ground, SourceContract
 from tests.hints import filled

@@ -13,7 +13,8 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.kinds.sources.aws import AwsSource
-from credproxy.ports import Caches, trouble_of
+from credproxy.ports.source import Caches
+from credproxy.ports.trouble import trouble_of
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import T0
 from tests.hints import filled

@@ -14,7 +14,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.ownership import Exposure
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.sources.ci_oidc import CiOidc
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import T0, FakeClock, FakeFiles, FakeHttp, FakeProcesses

@@ -13,7 +13,7 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.sources.docker_config import DockerConfig
 from credproxy.sources.docker_files import places
 from tests.contract import CANARY, HOST, Ground, SourceContract

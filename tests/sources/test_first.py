@@ -8,7 +8,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
-from credproxy.ports import Source
+from credproxy.ports.source import Source
 from credproxy.sources import SourceTools, make
 from credproxy.sources.first import First
 from tests.fakes import (

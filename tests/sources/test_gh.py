@@ -10,7 +10,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.formats.gh_hosts import parse_hosts
 from credproxy.core.kinds.sources.gh import GhSource
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.sources.gh import Gh
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses

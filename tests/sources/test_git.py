@@ -15,7 +15,7 @@ from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.sources.git import GitSource
 from credproxy.daemon.build import World as Machine, build_table
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.providers.learned import Learned
 from credproxy.sources.git import Git
 from tests.contract import CANARY, Ground, SourceContract

@@ -14,7 +14,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
-from credproxy.ports import Narrows, Source
+from credproxy.ports.source import Narrows, Source
 from credproxy.sources import make
 from credproxy.sources.github_app import GithubApp
 from tests.contract import CANARY, HOST, ISSUED, Ground, SourceContract

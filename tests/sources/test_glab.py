@@ -14,7 +14,7 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.sources.glab import CONFIG, GlabSource
-from credproxy.ports import Completed
+from credproxy.ports.processes import Completed
 from credproxy.sources.glab import Glab
 from tests.contract import CANARY, HOST, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeMetrics, FakeProcesses

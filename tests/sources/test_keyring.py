@@ -6,7 +6,7 @@ from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, St
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.keyring import LIBRARY, KeyringSource
-from credproxy.ports import KeyringFound
+from credproxy.ports.keyrings import KeyringFound
 from credproxy.sources.keyring import FromKeyring
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeKeyring

@@ -9,7 +9,7 @@ from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, St
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.login import LoginSource
-from credproxy.ports import Command, Completed
+from credproxy.ports.processes import Command, Completed
 from credproxy.sources.login import FromLogin
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeKeyring, FakeProcesses

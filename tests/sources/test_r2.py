@@ -11,7 +11,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.uses import Usual
-from credproxy.ports import Caches
+from credproxy.ports.source import Caches
 from tests.contract import CANARY, Ground, SourceContract
 from tests.hints import filled
 

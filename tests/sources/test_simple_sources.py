@@ -14,7 +14,8 @@ from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.ownership import Exposure
-from credproxy.ports import Command, Completed, Source
+from credproxy.ports.processes import Command, Completed
+from credproxy.ports.source import Source
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.env import Env
 from credproxy.sources.file import File

@@ -5,13 +5,13 @@ import json
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Request, Response
 from credproxy.exchange.job_token import ask_job_token
-from credproxy.ports import Terms, under_way
+from credproxy.ports.terms import Terms, under_way
 from credproxy.sources.source_exchange import hold
 from tests.fakes import FakeClock, FixedTerms
 
 
 class Noting:
-    """Answers every request, and remembers its limits. Source: ports.HttpClient."""
+    """Answers every request, and remembers its limits. Source: ports.http_client.HttpClient."""
 
     def __init__(self) -> None:
         self.terms: list[Terms] = []

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from credproxy.core.errors import Code, failed
-from credproxy.ports import FileVersion
+from credproxy.ports.files import FileVersion
 from credproxy.sources.watched_file import LOOK, Watched
 from tests.fakes import FakeClock, FakeFiles, settle
 

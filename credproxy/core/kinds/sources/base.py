@@ -12,8 +12,8 @@ class SourceBase(Base, frozen=True):
     """Where a stored login is, as a rule names it: ``{ source = "env", name = "X" }``.
 
     Attributes:
-        narrows: whether its logins can be limited to one repository (``ports.Narrows``).
-        rewritable: whether another secret can be written in the place of the one that is there (``ports.Rewritable``).
+        narrows: whether its logins can be limited to one repository (``ports.source.Narrows``).
+        rewritable: whether another secret can be written in the place of the one that is there (``ports.source.Rewritable``).
     """
 
     narrows: ClassVar[bool] = False
