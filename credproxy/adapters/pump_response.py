@@ -210,9 +210,7 @@ class Body(io.RawIOBase):
                 got = self._sock.recv_into(buffer)
             except BlockingIOError:
                 return None
-            except ssl.SSLWantReadError:  # messages of TLS alone
-                if self._sock.gettimeout() == 0:
-                    return None
+            except ssl.SSLWantReadError:  # messages of TLS alone, or a part of a record
                 got = -1
             self._pace.moved(max(got, 0), time.monotonic() - begun)  # noqa: TID251  see above
             if got >= 0:
@@ -221,23 +219,18 @@ class Body(io.RawIOBase):
     def gather(self, buffer: memoryview) -> int:
         """Fill a buffer; less only at the end. Raises OSError.
 
-        Only waiting counts for the pace, and messages of TLS without data: it is judged once for all of them, and earlier
-        if they take long.
+        Only waiting counts for the pace: it is judged once for all of them, and earlier if they take long.
         """
         filled = counted = self._take_early(buffer)
         waited, size = 0.0, len(buffer)
         self._sock.settimeout(0)
         try:
             while filled < size:
-                begun = time.monotonic()  # noqa: TID251  time during suspend does not count
                 got, more = self._arrived(buffer[filled:])
                 filled += got
                 if not more:
                     break
-                if got:
-                    begun = time.monotonic()  # noqa: TID251  see above
-                SocketWait(self._sock, select.POLLIN, stalled=self._stalled).wait()
-                waited += time.monotonic() - begun  # noqa: TID251  see above
+                waited += SocketWait(self._sock, select.POLLIN, stalled=self._stalled).wait()
                 if waited > _JUDGED:
                     self._pace.moved(filled - counted, waited)
                     waited, counted = 0.0, filled

@@ -28,6 +28,10 @@ _ANSWERS = 128 * 1024
 """Bytes that TLS itself has to say and the server does not take, after which the connection is given up: each request for
 a new key is answered, and a server could ask for millions."""
 
+_DATALESS = 256 * 1024
+"""Bytes in a row, none of them data, after which it is given up as well. Tickets take some hundred each, an unfinished record
+16 KiB; a new key takes 27, and as much work as half a megabyte of data."""
+
 _AGAIN = (BlockingIOError, InterruptedError)
 
 
@@ -51,6 +55,7 @@ class TlsSocket:
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
         self._unsent = memoryview(b"")
         self._accepted = 0
+        self._dataless = 0  # bytes taken since there was data
         self._sock = sock
         self.strict = False
 
@@ -95,16 +100,18 @@ class TlsSocket:
             self.flush()
             if not done:
                 self.take()
+        self._dataless = 0
 
     def take(self, scratch: memoryview | None = None) -> None:
         """Read one piece from the socket, by way of ``scratch`` if that is given.
 
         Raises:
-            OSError: BlockingIOError if there is none; ConnectionAbortedError: the server does not take what TLS answers.
+            OSError: BlockingIOError if there is none; ConnectionAbortedError: the server does not take what TLS answers, or
+                sends nothing but messages of TLS.
         """
         with contextlib.suppress(OSError):  # a server that takes no more may have sent an answer before
             self.flush()
-        if len(self._unsent) + self._out.pending > _ANSWERS:
+        if len(self._unsent) + self._out.pending > _ANSWERS or self._dataless > _DATALESS:
             raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
         if self._in.pending > PIECE:
             raise BlockingIOError  # what is there has to be read first
@@ -113,6 +120,7 @@ class TlsSocket:
         else:
             found = scratch[: self._sock.recv_into(scratch[:PIECE])]
         if found:
+            self._dataless += len(found)
             self._in.write(found)
         else:
             self._in.write_eof()
@@ -123,20 +131,24 @@ class TlsSocket:
         Raises:
             OSError: ssl.SSLWantReadError if more has to be taken; other ones of ``ssl``, also at an end without TLS's word.
         """
-        return self._tls.read(len(buffer), buffer)  # type: ignore[return-value]  # typeshed: bytes
+        got: int = self._tls.read(len(buffer), buffer)  # type: ignore[assignment]  # typeshed: bytes
+        self._dataless = 0
+        return got
 
     def recv(self, bufsize: int) -> bytes:
         """As ``recv_into``."""
         try:
             try:
-                return self._tls.read(bufsize)
+                found = self._tls.read(bufsize)
             except ssl.SSLWantReadError:
                 self.take()
-                return self._tls.read(bufsize)
+                found = self._tls.read(bufsize)
         except ssl.SSLEOFError:
             if self.strict:
                 raise
             return b""
+        self._dataless = 0
+        return found
 
     def recv_into(self, buffer: "bytearray | memoryview") -> int:
         """Read some; 0 at the end. At most one piece is taken from the socket.

@@ -841,7 +841,7 @@ FLOODED = {
 
 
 @pytest.mark.parametrize("name", FLOODED)
-async def test_messages_of_tls_without_end_hold_up_no_other_download_and_do_not_count_as_data(
+async def test_messages_of_tls_without_end_hold_up_no_other_download(
     name: str, trusted: Trusted, tmp_path: Path
 ) -> None:
     """A ticket costs more to take than to send: neither the loop nor a thread goes on while they come."""

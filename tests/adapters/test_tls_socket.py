@@ -196,6 +196,28 @@ def until_it_fails(tls: TlsSocket) -> None:
             into(tls, PIECE)
 
 
+@pytest.mark.parametrize("what", ["tickets", "keys"])
+def test_a_server_that_sends_nothing_but_messages_of_tls_is_given_up(tmp_path: Path, what: str) -> None:
+    """Each new key costs as much work as half a megabyte of data; here the answers are taken."""
+    keys = tmp_path / "keys"
+
+    def serve(server: ssl.SSLSocket) -> None:
+        records = Records(server, secret(keys))
+        with contextlib.suppress(OSError):
+            while True:
+                if what == "tickets":
+                    records.tickets()
+                else:
+                    records.key_updates(50)
+                    socket.socket.recv(server, PIECE)
+
+    with pair(talkative(theirs(VERSIONS[1]), keys), serve) as (tls, _):
+        tls.shake_hands(10)
+        tls.settimeout(0)
+        with pytest.raises(ConnectionAbortedError):
+            until_it_fails(tls)
+
+
 def test_a_server_that_wants_new_keys_and_takes_none_is_given_up(tmp_path: Path) -> None:
     """Each request is answered, and OpenSSL would keep the answers in memory, however many."""
     keys = tmp_path / "keys"
