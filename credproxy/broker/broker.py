@@ -54,10 +54,11 @@ class Broker:
         table: which provider answers.
         clock: judges every lifetime.
         sample: draws jitter.
-        @ALL metrics: told of look-ups and exchanges.
+        metrics: told of look-ups and exchanges.
         upstream: the HttpClient that the providers send through, for ``status``.
         policy: what build actions may have; by default nothing.
         options: the broker's part of the configuration.
+        number: of its first era, shown to people.
 
     Attributes:
         doubt: what may have been refused.

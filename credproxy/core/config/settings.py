@@ -10,7 +10,7 @@ from typing import Final, Literal
 from msgspec import field
 
 from credproxy.core.formats.toml_lines import Path
-from credproxy.core.formats.toml_types import Base, FilePath, SearchPath
+from credproxy.core.formats.toml_types import Base, FilePath, PublicText, SearchPath
 from credproxy.core.kinds import BUILTIN, HostRule
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
@@ -38,7 +38,7 @@ class ActionsSettings(Base, frozen=True):
 
     rule: tuple[ActionRule, ...] = ()
     policy_file: FilePath | None = None
-    listen: str | None = None
+    listen: PublicText | None = None
     listen_token: EnvSource | FileSource | CommandSource | None = None
     carriers: int | None = None
 
@@ -47,7 +47,7 @@ class CacheSettings(Base, frozen=True):
     """Bounds of the cache: whichever is reached first."""
 
     entries: int = 100_000
-    bytes: int | str = "64MiB"
+    bytes: int | PublicText = "64MiB"
 
 
 class LogSettings(Base, frozen=True):
@@ -61,7 +61,7 @@ class LogSettings(Base, frozen=True):
 class Settings(Base, frozen=True):
     """One configuration file."""
 
-    builtin: bool | tuple[str, ...] = True
+    builtin: bool | tuple[PublicText, ...] = True
     docker_config: FilePath = "auto"
     netrc: FilePath = "auto"
     login_store: LoginStore = "auto"

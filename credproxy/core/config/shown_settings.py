@@ -1,69 +1,85 @@
 """Settings as people may see them, in a terminal or a bug report. All code that prints settings uses this.
 
-A text is shown because its key is listed here, and masked otherwise: a new key is hidden until somebody decides.
+Whether a text may be seen is part of its type, next to the setting itself (``core/formats/toml_types.py``); one whose type
+does not say so is masked.
 """
 
 import re
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, inspect, to_builtins
 
 from credproxy.core.config.settings import Settings
 from credproxy.core.redact import mask_command, mask_name, mask_text
 
 
-_PLAIN = frozenset({
-    "action", "actions", "address", "allow_private", "anonymous", "app", "assertion_audience", "audience", "bare_host", "bare_host_scopes",
-    "basic", "builtin", "bytes", "ca_bundle", "cache_key", "client_cert", "client_id", "client_key", "docker_config", "expires", "field", "format", "header", "helper_path", "host",
-    "key_file", "key_id", "level", "listen", "login_store", "match", "method", "mount", "name", "namespace", "netrc", "operations", "pass_env",
-    "path", "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository",
-    "requested_token_type", "role", "role_arn", "scope", "scopes", "service", "source", "subject", "subject_token_type", "url", "username", "username_field", "value",
-    "endpoint", "profile", "region", "credentials_file", "impersonate", "quota_project", "account", "tenant", "redirect_uri", "variable",
-})  # a table  # fmt: skip
-"""Keys whose texts name something: what looks like a credential in them is still masked."""
-
-_COMMANDS = frozenset({"argv", "command"})
-_URLS = frozenset({"authorize_url", "device_url", "issuer", "proxy", "realm", "resource", "token_url", "url"})
 _PREFIX = re.compile(r"[A-Za-z-]{0,16}[ :=]?")
 _HIDDEN = "***"
 
 
 def shown_settings(settings: Settings) -> dict[str, object]:
     """Give every key, defaults included, as JSON has it, and no secret."""
-    return {name: _whole(name, getattr(settings, name)) for name in settings.__struct_fields__}
+    return {name: _whole(kind, getattr(settings, name)) for name, kind in _types(settings).items()}
 
 
-def known_keys() -> frozenset[str]:
-    """The keys for whose texts it was decided whether they are shown."""
-    return _PLAIN | _COMMANDS | _URLS | {"env", "headers", "prefix", "role_id"}
+def ways(kind: inspect.Type) -> frozenset[str]:
+    """How the texts of a type are shown, as SHOWN has it: "" for one whose type does not say so. Tables are not looked into."""
+    match kind:
+        case inspect.Metadata(extra={"shown": way}):
+            return frozenset({str(way)})
+        case inspect.Metadata(type=inner) | inspect.VarTupleType(item_type=inner) | inspect.DictType(value_type=inner):
+            return ways(inner)
+        case inspect.UnionType(types=inner) | inspect.TupleType(item_types=inner):
+            return frozenset().union(*map(ways, inner))
+        case inspect.LiteralType():  # a closed list has no secrets
+            return frozenset({"text"})
+        case inspect.StrType():
+            return frozenset({""})
+        case _:
+            return frozenset()
 
 
-def _whole(name: str, value: object) -> object:
+def _types(table: Struct) -> dict[str, inspect.Type]:
+    info = inspect.type_info(type(table))
+    assert isinstance(info, inspect.StructType)
+    return {field.encode_name: field.type for field in info.fields}
+
+
+def _whole(kind: inspect.Type, value: object) -> object:
     """A table of settings with its defaults; for a rule, most of whose keys do not apply, only what was written."""
     if isinstance(value, Struct):
-        return {key: _shown(key, getattr(value, key)) for key in value.__struct_fields__}
-    return _shown(name, value)
+        return {key: _shown(inner, getattr(value, key)) for key, inner in _types(value).items()}
+    return _shown(kind, value)
 
 
-def _shown(name: str, value: object) -> object:
+def _shown(kind: inspect.Type, value: object) -> object:
     if isinstance(value, Struct):
-        # msgspec leaves out defaults; the tag is not a field of the struct.
-        return {key: _shown(key, getattr(value, key, plain)) for key, plain in to_builtins(value).items()}
+        types = _types(value)
+        # msgspec leaves out defaults; the tag, which is in a closed list, is not a field of the struct.
+        return {
+            key: _shown(types[key], getattr(value, key)) if key in types else plain
+            for key, plain in to_builtins(value).items()
+        }
     if isinstance(value, tuple) and all(isinstance(item, Struct) for item in value):
-        return [_shown(name, item) for item in value]
-    return _masked(name, to_builtins(value))
+        return [_shown(kind, item) for item in value]
+    found = ways(kind)
+    return _masked(next(iter(found)) if len(found) == 1 else "", to_builtins(value))
 
 
-def _masked(name: str, value: object) -> object:
+def _masked(way: str, value: object) -> object:
     if isinstance(value, dict):
-        return {key: _masked(name, item) for key, item in value.items()}
+        return {key: _masked(way, item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [*mask_command(value)] if name in _COMMANDS else [_masked(name, item) for item in value]
-    return _text(name, value) if isinstance(value, str) else value
+        return [*mask_command(value)] if way == "command" else [_masked(way, item) for item in value]
+    return _text(way, value) if isinstance(value, str) else value
 
 
-def _text(name: str, text: str) -> str:
-    if name in _PLAIN or name in _URLS:
-        return mask_name(text) if name == "username" else mask_text(text)
-    if name == "prefix" and _PREFIX.fullmatch(text):
-        return text
-    return _HIDDEN
+def _text(way: str, text: str) -> str:
+    match way:
+        case "text":
+            return mask_text(text)
+        case "name":
+            return mask_name(text)
+        case "prefix" if _PREFIX.fullmatch(text):
+            return text
+        case _:
+            return _HIDDEN

@@ -10,7 +10,7 @@ import msgspec
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.errors import Failed
 from credproxy.core.formats.checks import Problem
-from credproxy.core.formats.toml_types import Base
+from credproxy.core.formats.toml_types import Base, PublicText, UserName
 
 
 _PATH: Final = re.compile(r"[^.\x00-\x1f]+(\.[^.\x00-\x1f]+)*")
@@ -22,9 +22,9 @@ _LATEST: Final = 1e11
 class PrintedFields(Base, frozen=True, kw_only=True):
     """Where in the JSON each value is: the names on the way to it, with a dot between; a number counts in a list."""
 
-    value: str
-    username: str | None = None
-    expires: str | None = None
+    value: PublicText
+    username: UserName | None = None
+    expires: PublicText | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Names that lead nowhere."""

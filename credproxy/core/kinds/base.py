@@ -13,7 +13,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import is_loopback
 from credproxy.core.formats.checks import Problem, absolute, within
 from credproxy.core.formats.toml_lines import Path
-from credproxy.core.formats.toml_types import Base, FilePath
+from credproxy.core.formats.toml_types import Base, FilePath, PublicText
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Bundle, SecretFile, Used
@@ -27,7 +27,7 @@ _NOT_STORED = "credproxy login stores nothing for this option: wanted another so
 class _Matching(Base, frozen=True):
     """What comes first in every rule."""
 
-    match: str
+    match: PublicText
 
 
 class HostBase(_Matching, frozen=True, kw_only=True):

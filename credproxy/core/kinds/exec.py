@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import field
 
 from credproxy.core.formats.checks import Problem, duration, environment, program, timeout
-from credproxy.core.formats.toml_types import CommandLine
+from credproxy.core.formats.toml_types import CommandLine, HiddenText, PublicText
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.uses import Program, Used
 
@@ -21,8 +21,8 @@ class ExecHost(HostBase, frozen=True, tag_field="provider", tag="exec"):
     cache_key: Literal["uri", "host"] = "uri"
     timeout: float = 30.0
     concurrency: int = 8
-    env: dict[str, str] = field(default_factory=dict)
-    pass_env: tuple[str, ...] = ()
+    env: dict[str, HiddenText] = field(default_factory=dict)
+    pass_env: tuple[PublicText, ...] = ()
     keep: float = 600.0
 
     def mistakes(self) -> Iterator[Problem]:

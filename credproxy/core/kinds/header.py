@@ -7,6 +7,7 @@ from credproxy.core.ask.credential import Stored, secret_of
 from credproxy.core.ask.stored import another_place
 from credproxy.core.ask.target import Target
 from credproxy.core.formats.checks import Problem, header
+from credproxy.core.formats.toml_types import HeaderPrefix, PublicText
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width, one_header
 from credproxy.core.kinds.sources import Sources
 
@@ -20,8 +21,8 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
     login_example: ClassVar[str] = "credproxy login cache.corp.example"
 
     secret: Sources
-    name: str = "Authorization"
-    prefix: str = ""
+    name: PublicText = "Authorization"
+    prefix: HeaderPrefix = ""
 
     def mistakes(self) -> Iterator[Problem]:
         """The header's name."""

@@ -20,7 +20,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_authority, is_loopback
 from credproxy.core.ask.urls import proxy_problem, realm_problem
 from credproxy.core.formats.checks import Problem, absolute, header, networks
-from credproxy.core.formats.toml_types import FilePath
+from credproxy.core.formats.toml_types import FilePath, HeaderPrefix, PublicText
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.login import LoginSource
@@ -65,35 +65,35 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
     shows_hosts: ClassVar[bool] = False
     source_keys: ClassVar[tuple[str, ...]] = ("client_secret", "refresh_token", "assertion", "subject_token")
 
-    client_id: str
-    issuer: str | None = None
-    token_url: str | None = None
-    device_url: str | None = None
-    authorize_url: str | None = None
+    client_id: PublicText
+    issuer: PublicText | None = None
+    token_url: PublicText | None = None
+    device_url: PublicText | None = None
+    authorize_url: PublicText | None = None
     grant: GrantKind = "client_credentials"
     flow: Flow = "auto"
-    redirect_uri: str = "http://127.0.0.1/"
+    redirect_uri: PublicText = "http://127.0.0.1/"
     client_auth: ClientAuth | None = None
     client_secret: Sources | None = None
     key_file: FilePath | None = None
-    key_id: str | None = None
+    key_id: PublicText | None = None
     algorithm: Algorithm = "RS256"
-    assertion_audience: str | None = None
+    assertion_audience: PublicText | None = None
     refresh_token: Sources | None = None
     assertion: Sources | None = None
-    subject: str | None = None
+    subject: PublicText | None = None
     subject_token: Sources | None = None
-    subject_token_type: str = JWT_TYPE
-    requested_token_type: str | None = None
-    scope: tuple[str, ...] = ()
-    audience: tuple[str, ...] = ()
-    resource: tuple[str, ...] = ()
+    subject_token_type: PublicText = JWT_TYPE
+    requested_token_type: PublicText | None = None
+    scope: tuple[PublicText, ...] = ()
+    audience: tuple[PublicText, ...] = ()
+    resource: tuple[PublicText, ...] = ()
     narrow: bool = False
-    header: str = "Authorization"
-    prefix: str = "Bearer "
+    header: PublicText = "Authorization"
+    prefix: HeaderPrefix = "Bearer "
     ca_bundle: FilePath | None = None
-    allow_private: tuple[str, ...] = ()
-    proxy: str | None = None
+    allow_private: tuple[PublicText, ...] = ()
+    proxy: PublicText | None = None
 
     @property
     def authentication(self) -> ClientAuth:

@@ -12,7 +12,7 @@ from credproxy.core.ask.token_calls import PUBLIC, ecr_call
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.ask.urls import proxy_problem, realm_problem
 from credproxy.core.formats.checks import Problem, absolute, duration, networks, within
-from credproxy.core.formats.toml_types import Base, FilePath
+from credproxy.core.formats.toml_types import Base, FilePath, PublicText
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.acr import AcrSource
@@ -63,7 +63,7 @@ _OF_CLOUDS: Final = (
 class BareHost(Base, frozen=True):
     """``bare_host = { scopes, min_lifetime }``: one Bearer token for an explicit list."""
 
-    scopes: tuple[str, ...]
+    scopes: tuple[PublicText, ...]
     min_lifetime: float = 240.0
 
     def problems(self) -> Iterator[Problem]:
@@ -82,11 +82,11 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
     login_asks: ClassVar[Literal["password", "token"]] = "password"
 
     credentials: Sources = DOCKER
-    realm: str | None = None
-    service: str | None = None
-    realm_hosts: tuple[str, ...] = ()
+    realm: PublicText | None = None
+    service: PublicText | None = None
+    realm_hosts: tuple[PublicText, ...] = ()
     method: Literal["GET", "POST"] | None = None
-    actions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    actions: dict[str, tuple[PublicText, ...]] = field(default_factory=dict)
     anonymous: Literal["pull"] | None = None
     bare_host: Literal["basic", "none"] | BareHost = "basic"
     allow_basic: bool = True
@@ -96,10 +96,10 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
     single_scope: bool = False
     account_param: bool = False
     trust_jwt_exp: bool = False
-    allow_private: tuple[str, ...] = ()
-    path_prefix: str | None = None
+    allow_private: tuple[PublicText, ...] = ()
+    path_prefix: PublicText | None = None
     ca_bundle: FilePath | None = None
-    proxy: str | None = None
+    proxy: PublicText | None = None
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:

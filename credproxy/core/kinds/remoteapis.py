@@ -14,6 +14,7 @@ from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
 from credproxy.core.formats.checks import Problem, header
+from credproxy.core.formats.toml_types import HeaderPrefix, PublicText
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width, one_header
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.env import EnvSource
@@ -47,8 +48,8 @@ class RemoteapisHost(DressedHost, frozen=True, tag_field="provider", tag="remote
     login_example: ClassVar[str] = "credproxy login remote.buildbuddy.io --no-check"
 
     secret: Sources | None = None
-    header: str | None = None
-    prefix: str | None = None
+    header: PublicText | None = None
+    prefix: HeaderPrefix | None = None
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:

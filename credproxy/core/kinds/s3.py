@@ -15,6 +15,7 @@ from credproxy.core.ask.stored import another_place
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources import Sources
@@ -33,8 +34,8 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
     for_one_url: ClassVar[bool] = True
 
     credentials: Sources = (AwsSource(),)
-    region: str | None = None
-    endpoint: str | None = None
+    region: PublicText | None = None
+    endpoint: PublicText | None = None
     path_style: bool | None = None
 
     @classmethod

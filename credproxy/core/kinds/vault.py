@@ -11,6 +11,7 @@ from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassw
 from credproxy.core.ask.stored import another_place, from_text, login, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.formats.checks import Problem, header
+from credproxy.core.formats.toml_types import HiddenText, PublicText
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.vault import WHOLE, VaultSource
@@ -32,8 +33,8 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
     remedy: ClassVar[str] = 'send a secret of one text with provider = "header"'
 
     secret: Sources
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
-    basic: tuple[str, str] = _BASIC
+    headers: dict[str, HiddenText] = msgspec.field(default_factory=dict)
+    basic: tuple[PublicText, PublicText] = _BASIC
 
     def mistakes(self) -> Iterator[Problem]:
         """Names of headers, texts without a field, and fields that are named in the source as well."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from credproxy.core.formats.toml_types import Base
+from credproxy.core.formats.toml_types import Base, PublicText
 
 
 Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write", "*"]
@@ -15,9 +15,9 @@ class ActionRule(Base, frozen=True):
     """
 
     action: Literal["allow", "deny"]
-    registry: str = ""
-    repository: str = ""
+    registry: PublicText = ""
+    repository: PublicText = ""
     operations: tuple[Operation, ...] = ()
-    bare_host_scopes: tuple[str, ...] = ()
-    url: str | None = None
+    bare_host_scopes: tuple[PublicText, ...] = ()
+    url: PublicText | None = None
     methods: tuple[Literal["GET", "HEAD"], ...] = ("GET", "HEAD")

@@ -1,7 +1,7 @@
 """What is printed of a configuration: everything except possible secrets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import pytest
@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from credproxy.core.config.parse import ConfigError, load
 from credproxy.core.config.settings import Settings
-from credproxy.core.config.shown_settings import known_keys, shown_settings
+from credproxy.core.config.shown_settings import shown_settings, ways
 
 
 SECRETS = """
@@ -56,6 +56,8 @@ def test_a_configuration_without_secrets_is_shown_as_it_is() -> None:
         'docker_config = "none"\nempty_ttl = 5\n[[host]]\nmatch = "*.a.example"\nprovider = "oci"\n'
         'actions = { "team/**" = ["pull"] }\nbare_host = { scopes = ["repository:a/b:pull"] }\n'
         'ca_bundle = "/etc/ca.pem"\nallow_private = ["10.0.0.0/8"]\n'
+        '[[host]]\nmatch = "b.example"\nprovider = "oauth2"\nclient_id = "me"\ntoken_url = "https://id.example/token"\n'
+        'grant = "refresh_token"\nclient_auth = "none"\nrefresh_token = { source = "file", path = "/etc/token" }\n'
         '[[actions.rule]]\naction = "allow"\nregistry = "ghcr.io"\nrepository = "org/**"\noperations = ["*"]\n',
         "f",
     )
@@ -66,26 +68,39 @@ def test_a_configuration_without_secrets_is_shown_as_it_is() -> None:
     assert json.dumps(shown_settings(settings)) == json.dumps(plain)
 
 
-def texts(kind: inspect.Type, key: str = "") -> Iterator[str]:
-    """The keys that may have a text as value, except those with a closed list of values."""
-    if isinstance(kind, inspect.StructType):
-        below = [(field.type, field.encode_name) for field in kind.fields]
-    elif isinstance(kind, inspect.UnionType):
-        below = [(member, key) for member in kind.types]
-    else:
-        inner = [getattr(kind, name, None) for name in ("type", "item_type", "value_type")]
-        below = [(found, key) for found in inner if isinstance(found, inspect.Type)]
-    if isinstance(kind, inspect.StrType):
-        yield key
-    for found, name in below:
-        yield from texts(found, name)
+def tables(kind: inspect.Type) -> Iterator[inspect.StructType]:
+    """Every table that a configuration may have, and those in it."""
+    inner: Iterable[inspect.Type] = ()
+    match kind:
+        case inspect.StructType(fields=fields):
+            yield kind
+            inner = [field.type for field in fields]
+        case inspect.UnionType(types=types):
+            inner = types
+        case inspect.VarTupleType(item_type=each) | inspect.Metadata(type=each):
+            inner = [each]
+        case _:
+            pass
+    for each in inner:
+        yield from tables(each)
 
 
-def test_every_key_is_listed_as_shown_or_masked() -> None:
-    """A new key is hidden until it is listed, and this test says that it is not."""
-    found = set(texts(inspect.type_info(Settings)))
-    assert {"proxy", "path", "command", "actions", "env"} <= found, "this test sees no keys"
-    assert found <= known_keys()
+TABLES = {f"{table.cls.__name__}": table for table in tables(inspect.type_info(Settings))}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_type_of_every_text_says_how_it_is_shown(name: str) -> None:
+    """Otherwise it would be masked only because nobody decided."""
+    for field in TABLES[name].fields:
+        assert len(ways(field.type)) <= 1, f"{field.encode_name}: its texts are shown in several ways"
+        assert "" not in ways(field.type), (
+            f"{field.encode_name}: wanted PublicText, HiddenText or another of core/formats/toml_types.py instead of str"
+        )
+
+
+def test_the_test_above_looks_at_tables_of_every_depth() -> None:
+    """Of the configuration, its rules, their sources, and what is in those."""
+    assert {"Settings", "ActionRule", "OciHost", "BareHost", "CommandSource", "PrintedFields"} <= set(TABLES)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from shlex import quote as shell
 from typing import Final
 
 from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Use, Usual
@@ -44,9 +45,9 @@ _PROFILE = re.compile(r"[^\x00-\x1f\x7f\[\]\"']{1,256}")
 class AwsSource(SourceBase, frozen=True, tag_field="source", tag="aws"):
     """The access key of Amazon's chain, or of one ``profile``; or that of ``role_arn``, which is assumed with it in ``region``."""
 
-    profile: str | None = None
-    role_arn: str | None = None
-    region: str | None = None
+    profile: PublicText | None = None
+    role_arn: PublicText | None = None
+    region: PublicText | None = None
 
     @property
     def log_in(self) -> str:

@@ -12,7 +12,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.ask.urls import proxy_problem
 from credproxy.core.ask.worker_messages import AzureWay
 from credproxy.core.formats.checks import Problem, absolute
-from credproxy.core.formats.toml_types import FilePath
+from credproxy.core.formats.toml_types import FilePath, PublicText
 from credproxy.core.kinds.cloud_libraries import AZURE
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Bundle, Use, Usual
@@ -39,11 +39,11 @@ class AzureLogin(SourceBase, frozen=True):
     ``ways`` says where it is looked for, in order; ``tenant`` and ``client_id`` which one is meant if there are several.
     """
 
-    tenant: str | None = None
-    client_id: str | None = None
+    tenant: PublicText | None = None
+    client_id: PublicText | None = None
     cloud: Cloud | None = None
     ways: tuple[AzureWay, ...] = WAYS
-    proxy: str | None = None
+    proxy: PublicText | None = None
     ca_bundle: FilePath | None = None
 
     def problems(self) -> Iterator[Problem]:
@@ -81,7 +81,7 @@ class AzureLogin(SourceBase, frozen=True):
 class AzureSource(AzureLogin, frozen=True, tag_field="source", tag="azure"):
     """An access token for the API of a host; ``scope`` for another one than those of storage and DevOps."""
 
-    scope: str | None = None
+    scope: PublicText | None = None
 
     def problems(self) -> Iterator[Problem]:
         """The scope as well."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from credproxy.core.ask.empty import blank
 from credproxy.core.formats.checks import Problem, absolute, variable
-from credproxy.core.formats.toml_types import FilePath
+from credproxy.core.formats.toml_types import FilePath, PublicText
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import SecretFile, Use
 
@@ -35,9 +35,9 @@ class CiOidcSource(SourceBase, frozen=True, tag_field="source", tag="ci-oidc"):
     ``variable`` is the one of GitLab's ``id_tokens``, ``path`` the file of a projected volume of Kubernetes.
     """
 
-    audience: str
+    audience: PublicText
     platform: Platform | None = None
-    variable: str | None = None
+    variable: PublicText | None = None
     path: FilePath | None = None
 
     def problems(self) -> Iterator[Problem]:

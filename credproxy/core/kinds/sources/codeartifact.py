@@ -5,6 +5,7 @@ from typing import Final
 
 from credproxy.core.ask.token_calls import DURATION
 from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Use
@@ -16,8 +17,8 @@ _LEAST: Final = 900
 class CodeartifactSource(SourceBase, frozen=True, tag_field="source", tag="codeartifact"):
     """A token of CodeArtifact's that is good for ``duration`` seconds; ``profile`` and ``role_arn`` as those of ``aws``."""
 
-    profile: str | None = None
-    role_arn: str | None = None
+    profile: PublicText | None = None
+    role_arn: PublicText | None = None
     duration: int = DURATION
 
     @property

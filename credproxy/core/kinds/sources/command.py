@@ -7,7 +7,7 @@ from msgspec import field
 
 from credproxy.core.formats.checks import Problem, duration, environment, program, timeout, user, within
 from credproxy.core.formats.printed_json import PrintedFields
-from credproxy.core.formats.toml_types import CommandLine
+from credproxy.core.formats.toml_types import CommandLine, HiddenText, PublicText, UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Program, Use
 
@@ -19,11 +19,11 @@ class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
     """
 
     argv: CommandLine
-    username: str | None = None
+    username: UserName | None = None
     keep: float | None = None
     timeout: float = 30.0
-    env: dict[str, str] = field(default_factory=dict)
-    pass_env: tuple[str, ...] = ()
+    env: dict[str, HiddenText] = field(default_factory=dict)
+    pass_env: tuple[PublicText, ...] = ()
     format: Literal["text", "json"] = "text"
     fields: PrintedFields | None = None
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Use
@@ -11,8 +12,8 @@ from credproxy.core.kinds.uses import Use
 class EcrSource(SourceBase, frozen=True, tag_field="source", tag="ecr"):
     """The login of ECR, private or public, for what ``profile`` and ``role_arn`` say, as those of ``aws``."""
 
-    profile: str | None = None
-    role_arn: str | None = None
+    profile: PublicText | None = None
+    role_arn: PublicText | None = None
 
     @property
     def keys(self) -> AwsSource:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from credproxy.core.formats.checks import Problem, absolute, user
-from credproxy.core.formats.toml_types import FilePath
+from credproxy.core.formats.toml_types import FilePath, UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import SecretFile, Use
 
@@ -15,7 +15,7 @@ class FileSource(SourceBase, frozen=True, tag_field="source", tag="file"):
     rewritable: ClassVar[bool] = True
 
     path: FilePath
-    username: str | None = None
+    username: UserName | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Its path, and the name of the user."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.toml_types import UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Use, Usual
 
@@ -22,7 +23,7 @@ CONFIG: Final = Usual(TOKENS, folder="GH_CONFIG_DIR", below="gh", file="hosts.ym
 class GhSource(SourceBase, frozen=True, tag_field="source", tag="gh"):
     """``GH_TOKEN``, ``GITHUB_TOKEN``, then what ``gh`` has stored; ``username`` picks one of several logins that it has."""
 
-    username: str | None = None
+    username: UserName | None = None
 
     def problems(self) -> Iterator[Problem]:
         """A name that gh would read as an option."""

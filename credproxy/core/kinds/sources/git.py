@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from credproxy.core.formats.checks import Problem, user
+from credproxy.core.formats.toml_types import UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import GitHelper, Use
 from credproxy.core.paths import config_home
@@ -12,7 +13,7 @@ from credproxy.core.paths import config_home
 class GitSource(SourceBase, frozen=True, tag_field="source", tag="git"):
     """What ``git credential fill`` gives; ``username`` picks one of several logins that the helpers have."""
 
-    username: str | None = None
+    username: UserName | None = None
 
     def problems(self) -> Iterator[Problem]:
         """The name of the user, which is a line of what git is told."""

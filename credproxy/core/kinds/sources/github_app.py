@@ -12,7 +12,7 @@ from msgspec import field
 from credproxy.core.ask.github_urls import PUBLIC, login_host
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.checks import Problem, absolute
-from credproxy.core.formats.toml_types import FilePath
+from credproxy.core.formats.toml_types import FilePath, PublicText
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import SecretFile, Use
 
@@ -36,11 +36,11 @@ class GithubAppSource(SourceBase, frozen=True, tag_field="source", tag="github-a
 
     narrows: ClassVar[bool] = True
 
-    app: str
+    app: PublicText
     key_file: FilePath
     installation: int | None = None
-    host: str = PUBLIC
-    repositories: tuple[str, ...] = ()
+    host: PublicText = PUBLIC
+    repositories: tuple[PublicText, ...] = ()
     permissions: dict[str, Literal["read", "write", "admin"]] = field(default_factory=lambda: {CONTENTS: "read"})
 
     def problems(self) -> Iterator[Problem]:

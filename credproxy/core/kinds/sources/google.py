@@ -11,7 +11,7 @@ from credproxy.core.ask.google_urls import is_storage
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.urls import proxy_problem
 from credproxy.core.formats.checks import Problem, absolute
-from credproxy.core.formats.toml_types import FilePath
+from credproxy.core.formats.toml_types import FilePath, PublicText
 from credproxy.core.kinds.cloud_libraries import GOOGLE
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Bundle, SecretFile, Use, Usual
@@ -53,12 +53,12 @@ class GoogleSource(SourceBase, frozen=True, tag_field="source", tag="google"):
     narrows: ClassVar[bool] = True
 
     credentials_file: FilePath | None = None
-    account: str | None = None
-    impersonate: str | None = None
-    scopes: tuple[str, ...] = ()
-    audience: str | None = None
-    quota_project: str | None = None
-    proxy: str | None = None
+    account: PublicText | None = None
+    impersonate: PublicText | None = None
+    scopes: tuple[PublicText, ...] = ()
+    audience: PublicText | None = None
+    quota_project: PublicText | None = None
+    proxy: PublicText | None = None
     ca_bundle: FilePath | None = None
 
     def problems(self) -> Iterator[Problem]:

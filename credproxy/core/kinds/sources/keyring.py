@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from credproxy.core.formats.checks import Problem, user
+from credproxy.core.formats.toml_types import PublicText, UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Library, Use
 
@@ -13,8 +14,8 @@ LIBRARY = Library("keyring", {"linux": "jeepney", "": "keyring"}, {"linux": "jee
 class KeyringSource(SourceBase, frozen=True, tag_field="source", tag="keyring"):
     """A secret of the keyring, by the service that it was stored for; ``username`` picks one of several logins."""
 
-    service: str
-    username: str | None = None
+    service: PublicText
+    username: UserName | None = None
 
     def problems(self) -> Iterator[Problem]:
         """What no program stores a secret under."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
 from credproxy.core.formats.checks import Problem
 from credproxy.core.formats.login_file import login_key, login_name
+from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.sources import hf
 from credproxy.core.kinds.sources.base import SourceBase
 
@@ -19,7 +20,7 @@ class LoginSource(SourceBase, frozen=True, tag_field="source", tag="login"):
 
     rewritable: ClassVar[bool] = True
 
-    host: str | None = None
+    host: PublicText | None = None
 
     def problems(self) -> Iterator[Problem]:
         """A name under which no login can be stored."""

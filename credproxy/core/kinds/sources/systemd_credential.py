@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from credproxy.core.formats.checks import Problem, user
+from credproxy.core.formats.toml_types import PublicText, UserName
 from credproxy.core.kinds.sources.base import SourceBase
 
 
@@ -18,8 +19,8 @@ _NAME: Final = re.compile(r"(?!\.{1,2}$)[!-.0-9;-~]{1,255}")
 class SystemdCredentialSource(SourceBase, frozen=True, tag_field="source", tag="systemd-credential"):
     """The content of ``$CREDENTIALS_DIRECTORY/NAME``, without one trailing newline."""
 
-    name: str
-    username: str | None = None
+    name: PublicText
+    username: UserName | None = None
 
     def problems(self) -> Iterator[Problem]:
         """Its name, and that of the user."""

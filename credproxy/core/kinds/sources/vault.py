@@ -14,7 +14,7 @@ from credproxy.core.ask.http import Dial
 from credproxy.core.ask.urls import server_problem
 from credproxy.core.ask.vault_values import VaultLogin, VaultServer
 from credproxy.core.formats.checks import Problem, absolute, user, within
-from credproxy.core.formats.toml_types import Base, FilePath
+from credproxy.core.formats.toml_types import Base, FilePath, HiddenText, PublicText, UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
@@ -74,9 +74,9 @@ class TokenAuth(_LoginMethod, frozen=True, tag_field="method", tag="token"):
 class AppRoleAuth(_LoginMethod, frozen=True, tag_field="method", tag="approle"):
     """An AppRole: its ID, which is not a secret, and where the secret ID is."""
 
-    role_id: str
+    role_id: HiddenText
     secret_id: ProofSource
-    mount: str = "approle"
+    mount: PublicText = "approle"
 
     @property
     def proof(self) -> tuple[str, ProofSource]:
@@ -91,9 +91,9 @@ class AppRoleAuth(_LoginMethod, frozen=True, tag_field="method", tag="approle"):
 class JwtAuth(_LoginMethod, frozen=True, tag_field="method", tag="jwt"):
     """A JWT of an issuer that Vault trusts, such as a CI system."""
 
-    role: str
+    role: PublicText
     jwt: ProofSource
-    mount: str = "jwt"
+    mount: PublicText = "jwt"
 
     @property
     def proof(self) -> tuple[str, ProofSource]:
@@ -108,9 +108,9 @@ class JwtAuth(_LoginMethod, frozen=True, tag_field="method", tag="jwt"):
 class KubernetesAuth(_LoginMethod, frozen=True, tag_field="method", tag="kubernetes"):
     """The service account of the pod in which the daemon runs."""
 
-    role: str
+    role: PublicText
     token: ProofSource = field(default_factory=lambda: FileSource(_KUBERNETES))
-    mount: str = "kubernetes"
+    mount: PublicText = "kubernetes"
 
     @property
     def proof(self) -> tuple[str, ProofSource]:
@@ -131,12 +131,12 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
     ``field`` names the part that is the secret, ``"*"`` all of it as JSON; ``username_field`` that of the user's name.
     """
 
-    path: str
-    field: str | None = None
-    username: str | None = None
-    username_field: str | None = None
-    address: str | None = None
-    namespace: str | None = None
+    path: PublicText
+    field: PublicText | None = None
+    username: UserName | None = None
+    username_field: PublicText | None = None
+    address: PublicText | None = None
+    namespace: PublicText | None = None
     ca_bundle: FilePath | None = None
     client_cert: FilePath | None = None
     client_key: FilePath | None = None
