@@ -19,9 +19,10 @@ from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import Entry
-from credproxy.broker.era import PATIENCE, Era, GatewayAnswer, Lasting
+from credproxy.broker.era import PATIENCE, Era, GatewayAnswer
 from credproxy.broker.flight import Flight, Outcome
 from credproxy.broker.inspector import Inspector
+from credproxy.broker.lasting import Lasting
 from credproxy.broker.rate_limit import Budget
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import Explanation, Status

@@ -4,41 +4,34 @@ An era answers: the question is routed, answered from memory if possible, and ot
 reload begins a new era. A question ends in the era in which it began, and what that era had in memory is gone with it;
 nothing has to be compared, because nothing of one era can be reached from another.
 
-Its parts: ``table`` (which provider), ``lookup`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
-exchange per key), ``making`` (answers from what many share), ``landing`` (what remains of it), ``negative_cache`` (failures, briefly), ``answers`` (what leaves). What is
-bounded, counted or learned for the process is in ``Lasting``.
+Its parts: ``table`` (which provider answers), ``lookup`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one exchange
+per key), ``making`` (answers from what many share), ``landing`` (what is kept of an exchange), ``negative_cache`` (failures,
+briefly), ``answers`` (what leaves). What is bounded, counted or learned for the whole process is in ``lasting``.
 """
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
 
 from credproxy.broker.answers import Answer, Answers
 from credproxy.broker.broker_settings import BrokerSettings
-from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
-from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import SHORTEST_GAP, Entry
 from credproxy.broker.flight import Flight, Outcome
 from credproxy.broker.flights import Flights
 from credproxy.broker.landing import Landing
+from credproxy.broker.lasting import Lasting
 from credproxy.broker.lookup import Key, Lookup, key_of
 from credproxy.broker.making import Making
 from credproxy.broker.negative_cache import Negative
-from credproxy.broker.rate_limit import Budget
-from credproxy.broker.renewal import Renewal
-from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed, Table
 from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.http import Reach
 from credproxy.core.ask.lifetime import State, remaining, state
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.ports.clock import Clock, Sample
-from credproxy.ports.observability import Metrics
 from credproxy.ports.permissions import Permissions
 from credproxy.ports.provider import Plan
 
@@ -57,31 +50,6 @@ class GatewayAnswer(NamedTuple):
     target: Target
     answer: Answer
     reach: Reach
-
-
-@dataclass(frozen=True, slots=True)
-class Lasting:
-    """What belongs to the process, and is passed from one era to the next.
-
-    Attributes:
-        clock: judges every lifetime.
-        sample: draws jitter.
-        metrics: is told of look-ups and exchanges.
-        bugs: contains unexpected exceptions of providers.
-        budget: what build actions may cause.
-        doubt: what may have been refused.
-        runway: which flights may start: what is under way at once is bounded for all eras together.
-        renewal: keeps entries fresh, at a bounded rate.
-    """
-
-    clock: Clock
-    sample: Sample
-    metrics: Metrics
-    bugs: Bugs
-    budget: Budget
-    doubt: Doubt
-    runway: Runway
-    renewal: Renewal
 
 
 class Era:

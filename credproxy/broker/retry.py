@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import structlog
 from cachetools import LRUCache
 
+from credproxy.broker.attempt import Attempt, is_repeatable, is_throttled, may_pass, verdict_of
 from credproxy.broker.breaker import Phase
 from credproxy.broker.origin_state import PLACES, OriginState
 from credproxy.core.ask.http import Request, Response
@@ -58,14 +59,10 @@ _MARGIN = 0.1
 _AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in again"
 """The hint for a request that is sent only once (U14)."""
 
-_FINAL = frozenset({501, 505})
-"""The 5xx that say what a server cannot do; every other one, such as the 520 to 527 of a proxy, may pass."""
 
 _ORIGINS = 1024
 
 log = structlog.get_logger("credproxy.broker")
-
-Attempt = Response | Failure
 
 
 class RepeatingClient:
@@ -140,17 +137,17 @@ class RepeatingClient:
             ticket = await self._admitted(origin, request, terms)
             if isinstance(ticket, Failure):
                 # The cause says more than that no further attempt is made; for a 429 the pause counts.
-                return ticket if outcome is None or _is_429(outcome) else outcome
+                return ticket if outcome is None or is_throttled(outcome) else outcome
             outcome = await self._reported(origin, ticket, request, terms)
-            if _is_429(outcome):
+            if is_throttled(outcome):
                 delay = 0.0 if next(delays, None) is not None and origin.spend() else None
-            elif not _may_pass(outcome):
+            elif not may_pass(outcome):
                 return outcome
             elif origin.breaker.phase is not Phase.CLOSED:
                 delay = 0.0  # it says when, and the attempt is a probe for all
             else:
                 delay = self._delay(origin, outcome, next(delays, None), terms)
-            if delay is None or not _repeatable(request, outcome):
+            if delay is None or not is_repeatable(request, outcome):
                 return self._final(origin, request, outcome)
             await self._clock.sleep(delay)
 
@@ -166,9 +163,9 @@ class RepeatingClient:
         return min(left, max(delay, asked or 0.0))
 
     def _final(self, origin: OriginState, request: Request, outcome: Attempt) -> Attempt:
-        if _is_429(outcome):
+        if is_throttled(outcome):
             return self._throttled(origin, request)
-        if isinstance(outcome, Failure) and not _repeatable(request, outcome):
+        if isinstance(outcome, Failure) and not is_repeatable(request, outcome):
             return replace(outcome, hint=_AMBIGUOUS)
         return outcome
 
@@ -203,7 +200,7 @@ class RepeatingClient:
         verdict: bool | None = None
         try:
             outcome = await self._attempt(origin, request, terms)
-            verdict = _verdict(outcome)
+            verdict = verdict_of(outcome)
         finally:
             self._report(origin, ticket, verdict)
         return outcome
@@ -292,39 +289,15 @@ def _end(terms: Terms) -> float:
     return min(terms.patience, terms.deadline)
 
 
-def _repeatable(request: Request, outcome: Attempt) -> bool:
-    """Whether sending it again is safe: it must not spend a refresh token twice. A request that never left spends nothing."""
-    return request.repeatable or (isinstance(outcome, Failure) and outcome.unsent)
-
-
 async def _first_good(racing: set[asyncio.Task[Attempt]]) -> Attempt:
     pending = racing
     while True:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         outcomes = [task.result() for task in done]
-        good = [outcome for outcome in outcomes if _verdict(outcome) and not _is_429(outcome)]
+        good = [outcome for outcome in outcomes if verdict_of(outcome) and not is_throttled(outcome)]
         if good or not pending:
             return (good or outcomes)[0]
 
 
 def _subject(request: Request, origin: OriginState) -> str:
     return request.subject or f"server {origin.name!r}"
-
-
-def _is_429(outcome: Attempt) -> bool:
-    return isinstance(outcome, Response) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS
-
-
-def _may_pass(outcome: Attempt) -> bool:
-    if isinstance(outcome, Response):
-        return outcome.status == HTTPStatus.REQUEST_TIMEOUT or (
-            outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status not in _FINAL
-        )
-    return outcome.code is Code.UPSTREAM_UNAVAILABLE and not outcome.unanswered
-
-
-def _verdict(outcome: Attempt) -> bool | None:
-    """What an outcome says about its origin: a 4xx except 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
-    if isinstance(outcome, Response):
-        return outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status != HTTPStatus.REQUEST_TIMEOUT
-    return {Code.ANSWER_TOO_LARGE: True, Code.UPSTREAM_UNAVAILABLE: False}.get(outcome.code)
