@@ -134,7 +134,11 @@ def test_five_sandboxes_at_once_leave_room_for_a_sixth_and_for_the_user(
 
 
 def test_callers_without_the_token_cannot_exhaust_the_port(staged: Stage, registry: TokenRegistry) -> None:
-    """T34: silent connections of any local user; a caller with the token is answered."""
+    """T34: silent connections of any local user; a caller with the token is answered.
+
+    On a busy machine a hoarder may open 64 connections before the token of one of ours is read, which then was the oldest
+    silent one: so clients ask again, as they do after every reset.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -146,7 +150,8 @@ def test_callers_without_the_token_cannot_exhaust_the_port(staged: Stage, regist
     )
     staged.start(REGISTRY_PASSWORD=registry.password)
     headers = ["-H", "X-Credproxy-Request: true", "-H", "Authorization: Bearer canary-port-token-0123456789"]
-    argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code} ", *headers, f"http://127.0.0.1:{port}/v2/"]
+    again = ["--retry", "3", "--retry-all-errors"]
+    argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *again, *headers, f"http://127.0.0.1:{port}/v2/"]
     with hoarding("silent", str(port), 100):
         told = [subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20).stdout for _ in range(10)]
-    assert told == ["200 "] * 10
+    assert told == ["200"] * 10
