@@ -683,10 +683,12 @@ class FakeDownloads:
     steps: list[FakeTransfer | Failed | Callable[[Request], FakeTransfer]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     registries: list[str] = field(default_factory=list)
+    accounts: list[str | None] = field(default_factory=list)
     opened: list[FakeTransfer] = field(default_factory=list)
 
-    async def open(self, request: Request, registry: str) -> FakeTransfer:
+    async def open(self, request: Request, registry: str, *, account: str | None = None) -> FakeTransfer:
         self.registries.append(registry)
+        self.accounts.append(account)
         self.requests.append(request)
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, Failed):

@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.connections import Connections, PoolKey, RefusedError
 from credproxy.adapters.download import Download, Link
-from credproxy.adapters.named_semaphores import NamedSemaphores, acquired
+from credproxy.adapters.named_semaphores import NamedSemaphores
 from credproxy.adapters.network_errors import Call, explain
+from credproxy.adapters.pump_places import PumpPlaces
 from credproxy.adapters.pump_request import CONTENT, PumpAnswer, Waits, ask
 from credproxy.adapters.thread_priority import lower_priority
 from credproxy.adapters.tls_socket import AnySocket
@@ -49,6 +50,9 @@ CONNECTING = 30.0
 
 DIALLING = 32
 """Connections that are made at once, in threads of their own."""
+
+_Place = tuple[str, str | None]
+"""The registry and the account whose shares a download counts on."""
 
 T = TypeVar("T")
 
@@ -83,12 +87,9 @@ class Pump:
         self._connections = connections or Connections()
         self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump", initializer=lower_priority)
         self._diallers = ThreadPoolExecutor(DIALLING, thread_name_prefix="pump-dialler")
-        self._places = asyncio.Semaphore(pumps)
-        # One registry gets at most half of either, wherever its redirects lead, so that downloads from others go on.
-        self._shares = NamedSemaphores(max(1, pumps // 2))
-        self._dialling = NamedSemaphores(DIALLING // 2)
+        self._places = PumpPlaces(pumps, wait=queued)
+        self._dialling = NamedSemaphores(DIALLING // 2)  # one registry gets half, wherever its redirects lead
         self._stalled = stalled
-        self._queued = queued
         self._idle = idle
         self._connecting = connecting
         self._waits = waits
@@ -131,25 +132,26 @@ class Pump:
             self._sweeping.cancel()
         self._connections.close()
 
-    async def open(self, request: Request, registry: str) -> "Pumped":
+    async def open(self, request: Request, registry: str, *, account: str | None = None) -> "Pumped":
         """Send a GET; give the response as soon as its head has arrived, together with a small body.
 
         Args:
             request: without a body.
             registry: that the request is for, wherever its redirects lead.
+            account: whose share of the places it takes; None for the user's own.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
         asked = await self._linked(request, registry)
         if asked.answered.small or asked.answered.head.status not in CONTENT:  # a large body of a refusal is not read
-            return Pumped(self, asked, registry=None)
+            return Pumped(self, asked, place=None)
         try:
-            await self._place(registry)
+            await self._places.take(registry, account)
         except BaseException:
             asked.connection.close()
             raise
-        pumped = Pumped(self, asked, registry=registry)
+        pumped = Pumped(self, asked, place=(registry, account))
         self._running.add(pumped)
         return pumped
 
@@ -210,21 +212,6 @@ class Pump:
             waking.break_off()
             raise
 
-    async def _place(self, registry: str) -> None:
-        try:
-            await self._shares.take(registry, self._queued)
-        except TimeoutError:
-            message = f"{self._shares.most} downloads from {registry!r} are running, and none has ended for {self._queued:g} s"
-            raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
-        try:
-            await acquired(self._places, self._queued)
-        except BaseException as error:
-            self._shares.give_back(registry)
-            if not isinstance(error, TimeoutError):
-                raise
-            message = f"{len(self._running)} downloads are running, and none has ended for {self._queued:g} s"
-            raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
-
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Run a blocking function in a thread."""
         try:
@@ -234,16 +221,15 @@ class Pump:
                 raise
             raise MemoryError from None  # no thread can be started: there is no memory for its stack
 
-    def closed(self, pumped: "Pumped", registry: str | None, *, asked: "Asked | None") -> None:
+    def closed(self, pumped: "Pumped", place: "_Place | None", *, asked: "Asked | None") -> None:
         """Free its place for the next download; keep its connection if a small body has been read from it."""
         if asked is not None:
             head, early, small = asked.answered
             good = small and not head.closes and len(early) == head.length
             self._connections.give_back(asked.key, asked.connection, good=good)
-        if registry is not None and pumped in self._running:
+        if place is not None and pumped in self._running:
             self._running.remove(pumped)
-            self._places.release()
-            self._shares.give_back(registry)
+            self._places.give_back(*place)
         self._sweep_later()
 
     def _sweep_later(self) -> None:
@@ -270,17 +256,17 @@ class Pumped:
     Args:
         pump: whose threads move it.
         asked: its connection, with the head.
-        registry: whose share its place counts on; None if it needs no place, because its body is here or is not read.
+        place: whose shares it counts on; None if it needs no place, because its body is here or is not read.
     """
 
-    def __init__(self, pump: Pump, asked: Asked, *, registry: str | None) -> None:
+    def __init__(self, pump: Pump, asked: Asked, *, place: _Place | None) -> None:
         head, early, small = asked.answered
         self.status = head.status
         self.headers = head.headers
         self.length = head.length
         self.whole = early if small else None
         self._pump = pump
-        self._registry = registry
+        self._place = place
         self._asked: Asked | None = asked
         self._moving: Download | None = None
         self._working = self._over = False
@@ -347,4 +333,4 @@ class Pumped:
         asked, self._asked = self._asked, None
         if self._moving is not None:
             self._moving.close()
-        self._pump.closed(self, self._registry, asked=asked)
+        self._pump.closed(self, self._place, asked=asked)

@@ -28,6 +28,7 @@ class Incoming(Struct, frozen=True):
         pid, program: of the process that connected, for the audit log; None and "" if unknown.
         connection: its number, for an authorizer that identifies callers by it.
         room: memory for bodies that are held whole; None if it is not counted.
+        account: that its downloads are counted on; None for the user's own, which has no share to keep to.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Incoming(Struct, frozen=True):
     program: str = ""
     connection: int = 0
     room: Room | None = None
+    account: str | None = None
     _lines: dict[str, tuple[str, ...]] = {}
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from functools import partial
 from http import HTTPStatus
+from typing import NamedTuple
 
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed, failed
@@ -35,6 +36,13 @@ _DIGESTS = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 _LASTING = frozenset({"accept-ranges", "content-type", "docker-content-digest", "etag", "last-modified"})
 """The fields of an answer that are about the blob, and not about the answer."""
+
+
+class _Counted(NamedTuple):
+    """What a download counts on."""
+
+    registry: str
+    account: str | None
 
 
 class Reads:
@@ -127,7 +135,8 @@ class Reads:
         return Reply(transfer.status, headers, body)
 
     async def _opened(self, want: Wanted, incoming: Incoming, patience: float, headers: Headers) -> Landed[Transfer]:
-        send, read = partial(self._open, want.registry), partial(self._read, incoming.room)
+        send = partial(self._open, _Counted(want.registry, incoming.account))
+        read = partial(self._read, incoming.room)
         return await self._requests.drive(pull(want, headers), incoming, patience=patience, send=send, read=read)
 
     async def _persistently(
@@ -143,8 +152,8 @@ class Reads:
             await self._clock.sleep(pause)
         return await self._opened(want, incoming, patience, headers)
 
-    async def _open(self, registry: str, request: Request) -> Transfer:
-        transfer = await self._downloads.open(request, registry)
+    async def _open(self, counted: _Counted, request: Request) -> Transfer:
+        transfer = await self._downloads.open(request, counted.registry, account=counted.account)
         if transfer.status not in _SENT:
             transfer.close()  # its status and headers, and a small body, have been read already
         return transfer

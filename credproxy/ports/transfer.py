@@ -79,12 +79,13 @@ class Transfer(Protocol):
 class Downloads(Protocol):
     """Opens blobs, whose bodies bypass the event loop."""
 
-    async def open(self, request: Request, registry: str) -> Transfer:
+    async def open(self, request: Request, registry: str, *, account: str | None = None) -> Transfer:
         """Send a GET; give the response, whatever its status, as soon as its head is there.
 
         Args:
             request: for the registry, or for a host that it led to.
             registry: that has half of the slots at most, wherever it redirects.
+            account: whose the request is, which has a quarter of the slots at most; None for the user's own.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.

@@ -71,7 +71,7 @@ class GatewayApi:
         peer = connection(request).peer
         room = self._memory.room(peer.charged)
         caller = (peer.uid, peer.sandbox, peer.pid, peer.program, peer.connection)
-        incoming = Incoming(request.method, path, query, headers, *caller, room)
+        incoming = Incoming(request.method, path, query, headers, *caller, room, peer.charged)
         try:
             upload = _UnreadBody(request, self._clock, room)
             reply = _endless(request, await self._gateway.answer(incoming, upload, patience=patience(request)))

@@ -1,8 +1,8 @@
 """A build action that takes all connections that it can get, and reopens those that are closed.
 
-Usage: ``hoarder.py silent|dripping|bodies|unread SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+Usage: ``hoarder.py silent|dripping|bodies|unread|blobs SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
-its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing.
+its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing; with ``blobs`` for a blob.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import time
 NAMESPACES = 0x10020000  # CLONE_NEWUSER | CLONE_NEWNS of <linux/sched.h>
 BODY = b"PUT /v2/org/app/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
 HEAD = b"GET /v2/"
+ASKED_FOR = {"unread": "manifests/x", "blobs": f"blobs/sha256:{'b' * 64}"}
 
 
 def connect(place: str, first: bytes) -> socket.socket | None:
@@ -69,9 +70,9 @@ def hoard(kind: str, place: str, count: int) -> None:
         held = [talk for talk in held if is_open(talk) and (kind != "dripping" or drip(talk))]
 
 
-def leave_unread(place: str, count: int) -> None:
-    """Ask for that many manifests, and hold their connections."""
-    request = f"GET /v2/org/app/manifests/x HTTP/1.1\r\nHost: x\r\nX-Rules_img-Original-Host: {input()}\r\n\r\n"
+def leave_unread(place: str, count: int, *, path: str) -> None:
+    """Ask for that many, and hold their connections."""
+    request = f"GET /v2/org/app/{path} HTTP/1.1\r\nHost: x\r\nX-Rules_img-Original-Host: {input()}\r\n\r\n"
     held = [connect(place, request.encode()) for _ in range(count)]
     say(sum(talk is not None for talk in held))
     sys.stdin.read()
@@ -86,8 +87,8 @@ def say(count: int) -> None:
 def main() -> None:
     """Hoard, with ``bodies`` from twenty sandboxes inside of this one."""
     kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if kind == "unread":
-        leave_unread(place, count)
+    if kind in ASKED_FOR:
+        leave_unread(place, count, path=ASKED_FOR[kind])
         return
     if kind != "bodies":
         hoard(kind, place, count)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.adapters.pump import PUMPS
 from credproxy.gateway.body_memory import MEMORY
 from credproxy.server.accounts import PENDING
-from tests.e2e.halves import MANIFEST, Halves, carriers, curl, until
+from tests.e2e.halves import HALF, MANIFEST, Halves, carriers, curl, download, until
 from tests.e2e.stage import Stage, TokenRegistry
 
 
@@ -109,6 +110,23 @@ def test_a_hundred_readers_that_do_not_read_take_a_quarter_of_the_memory_and_do_
         assert memory(carrier, "VmHWM") - idle < MEMORY * 3 // 4  # a quarter held, and as much being sent
         assert memory(daemon, "VmHWM") - before < MANIFEST
     assert carriers(staged) == [carrier]
+    assert staged.stop() == 0
+
+
+def test_downloads_that_are_taken_slowly_leave_room_for_those_of_others(
+    staged: Stage, halves: Halves, sandbox: tuple[str, ...]
+) -> None:
+    """T16: more of one registry than it may have at once; another sandbox of the same carrier and the user get theirs."""
+    rule = f'[[actions.rule]]\naction = "allow"\nregistry = "{halves.authority}"\nrepository = "org/*"\n'
+    staged.configure(f'{halves.rule()}insecure = true\n[actions]\ncarriers = 1\n{rule}operations = ["blob:read"]\n')
+    staged.start(REGISTRY_PASSWORD=halves.password)
+    with hoarding("blobs", actions_socket(staged), 60, *sandbox, said=f"{halves.authority}\n"):
+        until(lambda: halves.begun >= PUMPS // 2)  # a sandbox may ask one registry for as many at once
+        for around in (sandbox, ()):
+            with download(staged, halves, *around) as getting:
+                assert getting.stdout is not None
+                assert getting.stdout.read(HALF // 2) == b"x" * (HALF // 2)
+                getting.kill()
     assert staged.stop() == 0
 
 

@@ -793,6 +793,15 @@ async def test_a_body_that_does_not_come_holds_no_place(short_path: Path, length
         assert (await served.ask("GET /v2/")).status == 200
 
 
+@pytest.mark.parametrize("sandbox", ["user:[1]", None])
+async def test_a_download_counts_on_its_sandbox(short_path: Path, sandbox: str | None) -> None:
+    """T16: each of them has a share of the downloads; the user's own have none to keep to."""
+    downloads = fake(FakeTransfer(body=b"x", small=True))
+    async with serving(short_path, downloads, sandbox=sandbox) as served:
+        assert (await served.ask(f"GET {BLOB}")).status == 200
+    assert downloads.accounts == [sandbox]
+
+
 async def test_an_upload_that_drips_ends(short_path: Path) -> None:
     """S11: less than 4 KiB a second over a minute; each wait for a byte was short, but there was no end."""
     async with serving(short_path, fake(), response(202)) as served, served.connected() as client:
