@@ -109,8 +109,7 @@ class TlsSocket:
             OSError: BlockingIOError if there is none; ConnectionAbortedError: the server does not take what TLS answers, or
                 sends nothing but messages of TLS.
         """
-        with contextlib.suppress(OSError):  # a server that takes no more may have sent an answer before
-            self.flush()
+        self._answer()
         if len(self._unsent) + self._out.pending > _ANSWERS or self._dataless > _DATALESS:
             raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
         if self._in.pending > PIECE:
@@ -143,6 +142,9 @@ class TlsSocket:
             except ssl.SSLWantReadError:
                 self.take()
                 found = self._tls.read(bufsize)
+        except ssl.SSLWantReadError:
+            self._answer()
+            raise
         except ssl.SSLEOFError:
             if self.strict:
                 raise
@@ -164,6 +166,9 @@ class TlsSocket:
             except ssl.SSLWantReadError:
                 self.take(view if len(view) >= _SCRATCH else None)
                 return self.decrypted_into(view)
+        except ssl.SSLWantReadError:
+            self._answer()
+            raise
         except ssl.SSLEOFError:
             if self.strict:
                 raise
@@ -197,17 +202,23 @@ class TlsSocket:
         except _AGAIN:
             pass
 
+    def _answer(self) -> None:
+        """Write what TLS itself has to say: a server that shakes hands again sends nothing before it has that."""
+        with contextlib.suppress(OSError):  # a server that takes no more may have sent an answer before
+            self.flush()
+
     def _written(self, data: memoryview) -> int:
         """Encrypt; where the server wants to shake hands again, with what it has sent for that."""
         try:
-            return self._tls.write(data)
-        except ssl.SSLWantReadError:
             try:
-                self.take()
-            except BlockingIOError:
-                pass
-            else:
                 return self._tls.write(data)
+            except ssl.SSLWantReadError:
+                self.take()
+                return self._tls.write(data)
+        except BlockingIOError:
+            raise ssl.SSLWantReadError from None  # the socket has to be read from first
+        except ssl.SSLWantReadError:
+            self._answer()
             raise
 
     def gettimeout(self) -> float | None:

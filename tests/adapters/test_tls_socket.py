@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import select
 import socket
 import ssl
 import threading
@@ -233,3 +234,20 @@ def test_a_server_that_wants_new_keys_and_takes_none_is_given_up(tmp_path: Path)
         tls.settimeout(0)
         with pytest.raises(ConnectionAbortedError):
             until_it_fails(tls)
+
+
+@pytest.mark.parametrize("read", [partial(into, size=100), partial(into, size=PIECE), lambda tls: tls.recv(100)])
+def test_what_tls_answers_leaves_without_another_read(tmp_path: Path, read: Callable[[TlsSocket], bytes]) -> None:
+    """A server that shakes hands again, as Apache does for a part of its site, sends nothing more before it has the answer."""
+    keys = tmp_path / "keys"
+
+    def serve(server: ssl.SSLSocket) -> bool:
+        Records(server, secret(keys)).key_updates(2)
+        return bool(select.select([server], [], [], 5)[0])
+
+    with pair(talkative(theirs(VERSIONS[1]), keys), serve) as (tls, answered):
+        tls.shake_hands(10)
+        tls.settimeout(10)
+        with pytest.raises(ssl.SSLWantReadError):
+            read(tls)
+        assert answered.result()
