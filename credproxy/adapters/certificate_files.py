@@ -28,7 +28,7 @@ class CertificateFiles:
 
 
 def certificate_files(dial: Dial, environ: Mapping[str, str] = os.environ) -> CertificateFiles:
-    """Look which ones there are; blocks.
+    """Find out which of them exist; blocks.
 
     Raises:
         Failed(tls_failed): a certificate of ``certs.d`` has no key beside it, as docker refuses it as well.

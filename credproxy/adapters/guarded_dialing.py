@@ -1,4 +1,4 @@
-"""What a request may connect to: every socket is made here, for an address that the guard allows, and proxies take the blame."""
+"""Makes every socket of a request, for an address that the guard allows; a proxy's errors are told apart."""
 
 import errno
 import socket

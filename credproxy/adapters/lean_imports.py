@@ -1,4 +1,4 @@
-"""Imports without what a process that runs for days does not need."""
+"""Imports libraries without the parts that a process that runs for days does not need."""
 
 import contextlib
 import gc
@@ -25,7 +25,7 @@ def kept_for_good() -> Iterator[None]:
 def import_structlog() -> None:
     """Import structlog without rich, which it would use for formatting tracebacks.
 
-    Nothing here formats tracebacks so, and rich with all its lexers costs five megabytes in every process and a tenth
+    Nothing here formats tracebacks that way, and rich with all its lexers costs five megabytes in every process and a tenth
     of a second at each start. Code that imported it before, or does so later, is not affected.
     """
     if "rich" in sys.modules or "structlog" in sys.modules:

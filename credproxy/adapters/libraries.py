@@ -1,7 +1,7 @@
 """The libraries of clouds, in a process of their own: started when one is needed, ended when none has been for a while.
 
-All of them share one worker. One that dies is replaced, and what it was asked is asked once more. One in which a library does
-not answer in time gets no further questions: what it works on besides may end, and then it is ended.
+All of them share one worker. One that dies is replaced, and what it was asked is asked once more. One in which a library
+does not answer in time gets no further questions: it may finish its other work, and is then ended.
 """
 
 import asyncio
@@ -124,7 +124,7 @@ class WorkerLibraries:
             yield
 
     async def _asked(self, question: LibraryQuestion, limit: float) -> LibraryAnswer:
-        """Ask, once more where the worker dies: what it was asked need not be the reason."""
+        """Ask, and ask once more if the worker dies: the question need not be the reason."""
         for last in (False, True):
             worker = await self._ready(question)
             self._keep()
@@ -159,7 +159,7 @@ class WorkerLibraries:
             return self._worker
 
     def _retire(self, worker: Worker) -> None:
-        """Ask it nothing more: a library hangs in it."""
+        """Ask this worker nothing more: a library hangs in it."""
         if self._worker is worker:
             self._worker = None
         self.restarts += worker not in self._retired
@@ -181,7 +181,7 @@ class WorkerLibraries:
             self._ending = None
 
     def _sleep(self, worker: Worker) -> None:
-        """Nobody has asked for long."""
+        """End the worker: nobody has asked it anything for a while."""
         if not worker.busy and worker is self._worker:
             self._worker = None
             worker.kill()
@@ -198,7 +198,7 @@ def is_installed(module: str) -> bool:
 
 
 def worker_report(pid: int | None = None, *, calls: int = 0, restarts: int = 0) -> WorkerReport:
-    """Describe a worker; without a ``pid`` one that does not run."""
+    """Describe a worker; one without a ``pid`` is not running."""
     there = [library for library in LIBRARIES if is_installed(library.module(sys.platform))]
     missing = [library for library in LIBRARIES if library not in there]
     return WorkerReport(

@@ -134,7 +134,7 @@ class LoginsFile:
         return replace(entry, secret="", sealed="")
 
     def _tidy(self, logins: LoginIndex) -> None:
-        """Delete what is kept apart for logins that are none any more, or that were never finished."""
+        """Delete the separate files of logins that no longer exist, or that were never finished."""
         wanted = kept_apart(str(self.path), logins)
         for place in Path(apart_folder(str(self.path))).glob("*"):
             if str(place) not in wanted:

@@ -1,7 +1,7 @@
 """Sockets that notice when the other end is gone.
 
-An upstream may be silent for minutes before it begins to answer. If asked to, the kernel distinguishes that from a
-machine that is gone, and from a connection that did not survive a suspend of this machine.
+An upstream may be silent for minutes before it begins to answer. If asked to, the kernel can tell that apart from a machine
+that is gone, and from a connection that did not survive a suspend of this machine.
 """
 
 import contextlib

@@ -67,7 +67,7 @@ class Worker:
     async def start(
         cls, environ: Mapping[str, str], *, python: tuple[str, ...] = PYTHON, starting: float = STARTING
     ) -> "Worker":
-        """Start one, with no environment but this, no terminal, and nothing on its standard input.
+        """Start one, with this environment alone, no terminal, and nothing on its standard input.
 
         Raises:
             OSError: it cannot be started.

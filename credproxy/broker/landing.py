@@ -74,7 +74,7 @@ class Landing:
         return self._granted(flight, result, now)
 
     def obtained(self, flight: Flight, result: Result) -> Outcome:
-        """Take what a basis gives: a failure is remembered; where it succeeds, there is no grant to keep."""
+        """Take the result of a basis: a failure is remembered; a success leaves no grant to keep."""
         assert flight.started is not None
         now = self._clock.boot()
         seconds = now - flight.started

@@ -97,7 +97,7 @@ class Making:
         return None if plan.basis is None else self._bases.find(key_of(caller, plan.basis.key))
 
     def failure(self, caller: Caller, plan: Plan) -> Failure | None:
-        """Why its basis could not be obtained, as long as that is remembered."""
+        """Why a plan's basis could not be obtained, as long as that is remembered."""
         return None if plan.basis is None else self._remembered(key_of(caller, plan.basis.key))
 
     def forget(self) -> None:
@@ -127,7 +127,7 @@ class Making:
         return None
 
     async def _obtained(self, lookup: Lookup, basis: Plan, until: float) -> Failure | None:
-        """Wait for the basis; why it is not there, if it is not."""
+        """Wait for the basis; give the failure if it could not be obtained."""
         key = key_of(lookup.caller, basis.key)
         if (remembered := self._remembered(key)) is not None:
             return remembered

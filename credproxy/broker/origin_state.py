@@ -49,7 +49,7 @@ class OriginState:
 
     @property
     def for_actions(self) -> bool:
-        """Whether it is the build actions' side."""
+        """Whether this is the build actions' side."""
         return self.senior is not None
 
     @property
@@ -58,7 +58,7 @@ class OriginState:
         return self._closed if self.senior is None else max(self._closed, self.senior.closed_until)
 
     def close(self, until: float) -> None:
-        """A 429 forbids asking before that."""
+        """Note that a 429 forbids this side to ask before then."""
         self._closed = max(self._closed, until)
 
     def spend(self) -> bool:

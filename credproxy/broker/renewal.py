@@ -1,7 +1,7 @@
 """Renewal before a caller has to wait: one scheduler for all entries.
 
-An entry that was used twice is checked when its advisory window opens, and renewed if it still seems to be wanted
-it; four at once and two a second at most, so that a thousand tokens of one build do not come due in one burst. Timers
+An entry that was used twice is checked when its advisory window opens, and renewed if it still seems to be wanted: four at
+once and two a second at most, so that a thousand tokens of one build do not come due in one burst. Timers
 stand still in suspend, so they are hints: what is overdue by more than 5 s was slept through, and is spread over 30 s.
 Entries of build actions have half of both figures, so that they do not keep the user's from being renewed (T16).
 Source: docs/design/faults.md#renewal.

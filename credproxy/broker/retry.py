@@ -9,7 +9,7 @@ from the user's. One ``send`` is
 - refused at once while a pause does not fit that patience;
 - for a GET that is silent for 4.0 s, a second attempt in parallel: the first good answer wins.
 
-The port gives whole responses, so "silent" here is "not answered", where 1.4 says "no response header".
+The port gives whole responses, so "silent" means that the answer has not arrived as a whole.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Dropping entries that can no longer be used, or are not wanted: once a minute, all of them in one pass.
 
-An entry is dropped when it has expired, and when it was not used for min(L, 30 min): a secret is not kept without need
+An entry is dropped when it has expired, and when it has not been used for min(L, 30 min): a secret is not kept without need
 (PY18). A timer for each would add a fifth to its memory. Source: docs/design/faults.md#renewal.
 """
 

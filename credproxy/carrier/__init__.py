@@ -2,13 +2,15 @@
 
 ::
 
-    nursery    the process that carriers are forked from
-    main       a carrier's life: confined first, then served by messages
-    daemon     the other end of the channel, as questions that are awaited
-    passed     a peer as the daemon reports it
-    front      connections as they are passed on
-    lines      log lines for the daemon
+    nursery             the process that carriers are forked from
+    main                a carrier's life: confined first, then served by messages
+    confined_start      how a forked process gives up its privileges
+    daemon_client       the other end of the channel, as questions that are awaited
+    passed_connections  connections as they are passed on
+    passed_peer         a peer as the daemon reports it
+    log_lines           log lines for the daemon
+    relay_process       the other process that the nursery forks: it holds client certificates, for carriers
 
-It holds no stored credential, no configuration, no environment, and can open no file. Nothing in here may import a module that holds
-one: the contract in ``pyproject.toml`` says so. Source: architecture.md, "Processes".
+A carrier holds no stored credential, no configuration, no environment, and can open no file. Nothing in here may import a
+module that holds one: the contract in ``pyproject.toml`` says so. Source: architecture.md, "Processes".
 """

@@ -110,7 +110,7 @@ def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> N
 
 
 def _tell_certificate(settings: Settings, target: Target, *, registry: bool) -> None:
-    """Print which client certificate the gateway shows there: with a header alone, an action would not be let in."""
+    """Print which client certificate the gateway shows there: an action that sends only a header would not be let in."""
     try:
         shown = shown_certificate(settings, target, registry=registry)
     except Failed as error:

@@ -39,7 +39,7 @@ def shown_certificate(settings: Settings, target: Target, *, registry: bool) -> 
 
 
 def unusable_certificates(settings: Settings) -> Iterator[tuple[TomlPath, str, str]]:
-    """The key of each certificate whose files are there and of no use, what is wrong with it, and the next command."""
+    """For each certificate whose files exist and cannot be used: its key, what is wrong, and the next command."""
     from credproxy.adapters.tls_trust import identity  # noqa: PLC0415  some commands must work where ssl cannot be loaded
 
     pairs: dict[tuple[str, str | None], TomlPath] = {}  # one file may be named by many rules, and is told once

@@ -16,7 +16,7 @@ from credproxy.cli.read_config import trusted_settings
 def explain(uri: str, *, as_json: bool) -> None:
     """Say what would be answered for URI and why; sends nothing, shows no secret.
 
-    Without a daemon it says what a daemon started in this environment would answer.
+    Without a daemon it says what one that is started in this environment would answer.
     """
     told: dict[str, object] | None = None
     with contextlib.suppress(NoDaemonError):

@@ -1,4 +1,4 @@
-"""A refresh token that is not stored yet: it is used once, as the daemon will use it; what replaces it is then stored."""
+"""A refresh token that is not stored yet: it is used once, as the daemon will do it, and what replaced it is stored."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ class HeldLogin:
 
     @property
     def login(self) -> Login | None:
-        """As it is now."""
+        """The login as it is now: the token that the server gave last."""
         now = self._clock.boot()
         if self.secret is None:
             return None

@@ -51,7 +51,7 @@ class _LoginCommand(click.Command):
 
 
 def _lines(tag: str, example: str) -> str:
-    """An example behind its provider; one that is too long goes on in the next line, as a shell takes it."""
+    """An example after the name of its provider; one that is too long continues on the next line, as in a shell."""
     parts = textwrap.wrap(example, WIDTH - _TAG - 2, break_on_hyphens=False, break_long_words=False)
     return f"  {tag:<{_TAG - 2}}" + f" \\\n{'':{_TAG + 2}}".join(parts) + "\n"
 

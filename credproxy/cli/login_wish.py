@@ -1,4 +1,4 @@
-"""What somebody typed behind ``credproxy login``."""
+"""What a user typed after ``credproxy login``."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from credproxy.core.kinds.oauth2 import Flow
 
 @dataclass(frozen=True, slots=True)
 class LoginWish:
-    """The host and its rule, whose login, and what to do with it.
+    """The host and its rule, the user name, and how to try and store the login.
 
     Attributes:
         settings: in force.

@@ -36,7 +36,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What went wrong, in lines that fit: whatever it is, nothing is half stored."""
+    """Turn an error into one whose lines fit: whatever went wrong, nothing is half stored."""
     from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError  # noqa: PLC0415  it takes longer than --help
 
     try:

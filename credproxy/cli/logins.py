@@ -148,7 +148,7 @@ def _list(place: str) -> frozenset[str]:
 
 
 def answering(rules: list[HostRule], settings: Settings) -> list[HostRule]:
-    """Those for which there is a login: a file that is there need not hold one, such as one with a region alone."""
+    """Those for which there is a login: an existing file need not hold one; it may name just a region."""
     if not rules:
         return []
     from credproxy.cli.without_daemon import with_logins  # noqa: PLC0415  the broker takes longer than all of this
@@ -182,7 +182,7 @@ def hosts(
 
 
 def _builtin_with_files(settings: Settings, ours: frozenset[str]) -> list[HostRule]:
-    """The built-in rules of which something is there: every user has all of them, and a line switches Bazel's netrc off."""
+    """The built-in rules with something stored: each line for Bazel switches its netrc off for a host, so others get none."""
     from credproxy.adapters.libraries import is_installed  # noqa: PLC0415  asyncio takes longer than --help
 
     found = []

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OauthMeans:
-    """See above.
+    """The server, the client and the means to reach it. Values for one login; see the module.
 
     Attributes:
         host: what is logged in to, for commands that are named.
@@ -38,11 +38,11 @@ class OauthMeans:
         return await in_time(self.clock, self.had())
 
     async def again(self, before: LoginMeans) -> LoginMeans:
-        """Server and client for another request: what a client has signed is accepted once."""
+        """Server and client for another request: what the client has signed is accepted only once."""
         return await self.begin() if before.client.once else before
 
     async def converse(self, conversation: Generator[Request, Response, T]) -> T:
-        """Hold one from now on. Raises Failed: what it raises; upstream_unavailable."""
+        """Hold an exchange within a time limit that begins now. Raises Failed as the exchange; upstream_unavailable."""
         return await in_time(self.clock, converse(conversation, self.http, terms=from_now(self.clock)))
 
 

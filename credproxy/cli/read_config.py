@@ -33,7 +33,7 @@ def in_force() -> Settings:
 
 
 def trusted_settings() -> Settings:
-    """The same, if the daemon would trust the files: says who else could write them, and exits if it would not."""
+    """The same, and a check of the files: says who else could write them, and exits if the daemon would not trust them."""
     settings = in_force()
     distrust([("the configuration", name) for name, _ in read_files(None)], settings)
     return settings

@@ -29,7 +29,7 @@ class FileRules(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many there are: a default of the file is none."""
+        """How many rules there are; a default of the file does not count."""
         return sum(isinstance(path[-1], int) for path in self.paths)
 
     def warn(self) -> None:
@@ -66,5 +66,5 @@ def _named_policy(path: str, where: str, text: str) -> FileRules:
 
 
 def rules_of_policy(found: "PolicyFile") -> FileRules:
-    """The same of a policy file."""
+    """The same for a policy file."""
     return FileRules(found.path, found.rules, found.paths, found.lines)

@@ -1,4 +1,4 @@
-"""What a person who never wrote a rule is told when a login that was left on the machine fails: perhaps none is needed.
+"""What users who never wrote a rule are told when a login that was left on the machine fails: perhaps none is needed.
 
 Nothing is tried without it. Whether an object is public, only its host could say, for each object anew: a bucket has both kinds, and a
 private object would be "not found" or 403 without the next command (P-12). Bazel goes on without a credential, and prints the failure as

@@ -35,7 +35,7 @@ IDENTITIES = 64
 
 
 class RelayShare:
-    """The place of one relay in the share of its carrier.
+    """One relay's slot in the share of its carrier.
 
     Args:
         shares: relays by carrier.
@@ -90,7 +90,7 @@ class RelayClient:
 
     @property
     def relays(self) -> int:
-        """How many it has, or is making."""
+        """How many relays the process has, or is making."""
         return len(self._shares)
 
     def look(self) -> None:
@@ -129,13 +129,13 @@ class RelayClient:
         return number
 
     def forget(self) -> None:
-        """Have it forget every key: each is read again before it is used again. What it has made with them stays."""
+        """Make the process forget every key; connections that were made with one stay. Each is read again before its next use."""
         for known in self._known.values():
             self._tell(DropIdentity(known.number))
         self._known.clear()
 
     def begin(self, message: Begin, pair: socket.socket, *, share: RelayShare) -> asyncio.Future[None]:
-        """Have a relay begun; what is given fails if it does not begin.
+        """Begin a relay; the future that is given fails if the relay does not begin.
 
         Args:
             message: which.
@@ -157,7 +157,7 @@ class RelayClient:
         return waiting
 
     def close(self) -> None:
-        """End it; nothing that it was asked for comes to be."""
+        """End the process; relays that it was asked for fail."""
         self._channel.close()
         for number in tuple(self._shares):
             self._over(number, gone().failure)

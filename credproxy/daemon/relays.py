@@ -119,7 +119,7 @@ class Relays:
 
     @property
     def running(self) -> int:
-        """Relays there are."""
+        """How many relays there are."""
         return self._shares.total()
 
     def held(self, owner: int) -> int:
@@ -134,7 +134,7 @@ class Relays:
         return [RelayReport(found.pid, found.relays, resident(found.pid) or found.memory, found.confined)]
 
     async def connect(self, reach: Reach, subject: str, *, owner: int) -> socket.socket:
-        """Have a connection to an origin made; give the end of it that is for a carrier.
+        """Have a connection to an origin made, and give the carrier's end of it.
 
         Args:
             reach: where to, and the policy for it.
@@ -171,7 +171,7 @@ class Relays:
             self._process.forget()
 
     def ended(self, pid: int) -> bool:
-        """Whether a process that ended was this one; nothing more has to be said then."""
+        """Whether a process that ended was this one, so that the caller need not report it."""
         if pid not in self._pids:
             return False
         self._pids.discard(pid)

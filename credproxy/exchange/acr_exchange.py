@@ -1,4 +1,4 @@
-"""A refresh token of a container registry of Azure's, for an access token of Microsoft Entra ID: one request to the registry.
+"""A refresh token of an Azure container registry, for an access token of Microsoft Entra ID: one request to the registry.
 
 Source: github.com/Azure/acr/blob/main/docs/AAD-OAuth.md, "Calling POST /oauth2/exchange to get an ACR refresh token".
 """
@@ -22,7 +22,7 @@ def acr_refresh_token(registry: Authority, token: Secret, *, tenant: str) -> Gen
     """Exchange a token.
 
     Args:
-        registry: whose host is known to be one of Azure's, as it gets the token.
+        registry: its host is known to be Azure's, because it gets the token.
         token: an access token for registries.
         tenant: of the login; "" if it is not known.
 

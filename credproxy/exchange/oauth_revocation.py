@@ -1,4 +1,4 @@
-"""Revoking a refresh token: one request, after which the server takes it no more. Source: RFC 7009, section 2."""
+"""Revoking a refresh token: one request, after which the server no longer accepts it. Source: RFC 7009, section 2."""
 
 from collections.abc import Generator
 from http import HTTPStatus
@@ -18,7 +18,7 @@ _CODES: Final = frozenset({"unsupported_token_type", "invalid_client", "invalid_
 
 
 def revoke(server: OauthServer, client: OauthClient, *, token: Secret) -> Generator[Request, Response, None]:
-    """Revoke a refresh token. To have it done twice harms nobody, and one that the server does not know is revoked.
+    """Revoke a refresh token. Doing it twice does no harm, and a token that the server does not know counts as revoked.
 
     Args:
         server: has a ``revocation_url``.

@@ -3,7 +3,8 @@
 ::
 
     incoming          what arrived, as a value
-    wanted            which operation on which repository, or a refusal
+    request_reader    from what arrived to what is wanted, or a refusal
+    wanted            which operation on which repository
     headers           what passes in each direction
     oci_errors        failures and upstream's refusals as OCI errors
     uri_reference     URI references, in one spelling
@@ -13,7 +14,9 @@
     uploads           upload sessions
     known_blobs       blobs that are known to exist
     authorizer        policy and credentials, as a port
+    conversation      what a request needs on its way, and how it follows redirects
     upstream_request  one request as a conversation
+    release_assets    the API's URL of a release asset of GitHub
     resume            how a broken body is continued
     blob              a body on its way to the client
     reads             pulling

@@ -2,7 +2,7 @@
 
 ``img`` prints ``<CODE>: <message>`` and repeats 408, 429 and most of 5xx for 35 s: so a failure that time does not fix
 is at once a 403 with cause and remedy, and never a 401, which would make the client ask for a token on our socket
-(docs/design/clients.md#the-gateway). What is too large stays too large: that is a 413.
+(docs/design/clients.md#the-gateway). What is too large stays too large: it is a 413.
 
 A message names its sender: the registry, the host where it keeps its blobs, or a proxy.
 

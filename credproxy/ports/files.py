@@ -61,7 +61,7 @@ class Reserved(Protocol):
     async def commit(self, content: bytes) -> FileVersion:
         """Put this in the place of the file, in one step; it is on the disk when it returns, and private (0600).
 
-        Who is cancelled meanwhile waits for its end. Raises Failed(credential_unreadable): the file is as it was.
+        A task that is cancelled meanwhile waits for its end. Raises Failed(credential_unreadable): the file is as it was.
         """
         ...
 
@@ -108,6 +108,6 @@ class Files(Protocol):
     async def reserve(self, path: str) -> Reserved:
         """Take what is needed to replace a file, so that nothing is missing when that has to be done.
 
-        Who calls it holds a lock: there is one such place for a file. Raises Failed(credential_unreadable).
+        The caller holds the file's lock, since a file has only one such place. Raises Failed(credential_unreadable).
         """
         ...

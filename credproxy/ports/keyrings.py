@@ -37,10 +37,10 @@ class KeyringFound:
 
 
 class Keyring(Protocol):
-    """The keyring of the user's session. Never opens a window, and never falls into a file of plain text."""
+    """The keyring of the user's session. Never opens a window, and never falls back to a file of plain text."""
 
     async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
-        """Look for secrets by their attributes; ``anew``: whatever is remembered.
+        """Look for secrets by their attributes; with ``anew``, ignore what is remembered.
 
         Raises:
             Failed(credential_unreadable): it does not answer.
@@ -52,7 +52,7 @@ class Keyring(Protocol):
         ...
 
     async def rewrite(self, service: str, username: str, *, label: str, secret: Secret) -> None:
-        """Put another secret in the place of the one with these attributes; it is kept for good when this returns.
+        """Replace the secret with these attributes; the new one is kept for good when this returns.
 
         Raises:
             Failed(credential_unreadable): there is no keyring, it is locked or does not answer, and the old one is still there.

@@ -1,4 +1,4 @@
-"""What operators are told: counters, and who was handed what."""
+"""What operators are told: counters, and who was handed which credential."""
 
 from typing import Protocol
 

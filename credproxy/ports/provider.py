@@ -87,7 +87,7 @@ class HasLogin(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """What learns something from upstreams: a provider, or what several of them share."""
+    """A provider, or something that several providers share, that learns from upstreams."""
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Drop what was learned about the authorities that ``wanted`` selects: ``flush``, TX-1."""

@@ -75,7 +75,7 @@ class Guesses(Protocol):
     """A source that may name a login before it knows whether there is one, because only a program could tell."""
 
     def guessed(self, identity: Identity) -> bool:
-        """Whether ``read`` may give None for this one, and nothing be wrong with that."""
+        """Whether ``read`` may give None for this identity without anything being wrong."""
         ...
 
     def unasked(self, identity: Identity, target: Target) -> str:
@@ -114,11 +114,11 @@ class Turn(Protocol):
         ...
 
     async def sent(self) -> None:
-        """Put down that it is about to be sent, for the next process if this one ends. Raises as ``Lock.mark``."""
+        """Note that it is about to be sent, for the next process in case this one ends. Raises as ``Lock.mark``."""
         ...
 
     async def settled(self) -> None:
-        """Put down that it was answered, and stays. Raises as ``Lock.mark``."""
+        """Note that it was answered, and is still the one to use. Raises as ``Lock.mark``."""
         ...
 
     async def store(self, secret: Secret) -> None:
@@ -132,7 +132,7 @@ class Turn(Protocol):
 
 @runtime_checkable
 class Rewritable(Protocol):
-    """A source whose login changes by being used: of rotated refresh tokens (RFC 9700, section 4.14)."""
+    """A source whose login changes by being used, as rotated refresh tokens do (RFC 9700, section 4.14)."""
 
     def turn(self, identity: Identity, target: Target, *, until: float) -> AbstractAsyncContextManager[Turn]:
         """Have a login to oneself.

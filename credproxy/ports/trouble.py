@@ -11,9 +11,9 @@ from credproxy.ports.source import Source
 
 @runtime_checkable
 class Fallible(Protocol):
-    """A source, or a provider, that gives None if it cannot look: a file or a store that cannot be read.
+    """A source, or a provider, that gives None if it cannot look, because a file or a store cannot be read.
 
-    One that raises that instead, or can always look, is not one.
+    One that raises in that case, or can always look, is not one.
     """
 
     def trouble(self, target: Target) -> Failure | None:
@@ -32,6 +32,6 @@ def trouble_of(one: Source | Provider, target: Target) -> Failure | None:
 
 
 def first_trouble(many: Iterable[Source] | Iterable[Provider], target: Target) -> Failure | None:
-    """Of the first that has one."""
+    """The trouble of the first that has any; None if nothing is broken."""
     troubles = (trouble_of(one, target) for one in many)
     return next((trouble for trouble in troubles if trouble is not None), None)

@@ -37,7 +37,7 @@ class Dressed:
         self._public = "" if required else rule.public_match
 
     async def plan(self, question: Question) -> Plan | None:
-        """Every URI of the rule gets the secret; None if its kind withholds it, or a built-in rule has none.
+        """Plan for any URI of the rule; None if its kind withholds the secret, or if a built-in rule has none.
 
         Raises:
             Failed(credential_unreadable): somebody wrote the rule, and there is none.

@@ -46,7 +46,7 @@ class Ping:
     patience: float = 0.0
 
     def shared(self, refusals: int, patience: float) -> Failure | None:
-        """The failure that a caller shares that began to wait at that count, with that patience; None for none."""
+        """The failure shared by a caller that began to wait at that count, with that patience; None if there is none."""
         failure = self.refusal
         if failure is None or self.refusals == refusals:
             return None

@@ -1,8 +1,8 @@
-"""``provider = "oauth2"``: an access token of an identity provider's, obtained by one exchange for all URIs of a rule.
+"""``provider = "oauth2"``: an access token from an identity provider, obtained by one exchange for all URIs of a rule.
 
 What is asked for, and how, is in ``exchange.oauth_token``; which server, in ``exchange.oauth_server``; with which secrets, in
-``oauth_secrets``. A refresh token is used in a turn of its own (``ports.source.Turn``): it is put down that it is sent, and another
-one that the server gives is stored before anything is made of the answer.
+``oauth_secrets``. A refresh token is used in a turn of its own (``ports.source.Turn``): before it is sent, that is noted,
+and a new one from the server is stored before the answer is used for anything.
 """
 
 from collections.abc import Callable, Hashable
@@ -42,7 +42,7 @@ log = structlog.get_logger("credproxy.providers")
 
 
 class LoginMeans(NamedTuple):
-    """What a person's login is begun with: see ``oauth_device`` and ``oauth_code``."""
+    """What a person's login begins with: see ``oauth_device`` and ``oauth_code``."""
 
     server: OauthServer
     client: OauthClient
@@ -82,7 +82,7 @@ class OauthProvider:
         self._until = float("-inf")
 
     async def plan(self, question: Question) -> Plan | None:
-        """Every URI of the rule gets the token, but what carries a signature of its own.
+        """Every URI of the rule gets the token, except those that are signed.
 
         Raises:
             Failed(credential_unreadable): a secret is not stored where the rule says.
@@ -133,7 +133,7 @@ class OauthProvider:
         self._until = float("-inf")
 
     async def begin(self, target: Target, terms: Terms, *, revoking: bool = False) -> LoginMeans:
-        """What a login is begun with, or ended; to be made again before each request of a client whose proof is taken once.
+        """What a login begins or ends with. Made again before each request if the server accepts the client's proof only once.
 
         Args:
             target: what is logged in to.
@@ -174,7 +174,7 @@ class OauthProvider:
         return server.subject
 
     async def _server(self, terms: Terms) -> OauthServer:
-        """Where tokens are had. Raises Failed as ``oauth_server.find``."""
+        """The server that gives the tokens. Raises Failed as ``oauth_server.find``."""
         if self._named.token_url:
             return self._named
         if self._found is None or self._clock.boot() >= self._until:
@@ -193,7 +193,7 @@ class OauthProvider:
             return self._found
 
     def _asked_for(self) -> tuple[Hashable, ...]:
-        """What two rules have in common that share a token."""
+        """The key that two rules share if they share a token."""
         rule = self._rule
         return (
             self._named.issuer,
@@ -297,7 +297,7 @@ class OauthProvider:
 
 
 async def _unanswered(error: Failed, turn: Turn, setup: str) -> Failed:
-    """Tell whether the token may be spent: where the server refused, it is as it was; else nobody knows (U14)."""
+    """Whether the token may have been spent: a server that refused has not spent it; otherwise nobody knows (U14)."""
     failure = error.failure
     if isinstance(error, GrantRefused) and failure.code is Code.BAD_CREDENTIALS and turn.doubtful:
         before = (

@@ -1,4 +1,4 @@
-"""The secrets of one ``oauth2`` rule: what its sources and its key file hold, and what a token server is shown of that."""
+"""The secrets of one ``oauth2`` rule: what its sources and its key file hold, and what a token server is shown."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -48,7 +48,7 @@ class KeyTools:
 
 @dataclass(frozen=True, slots=True)
 class LocatedSecrets:
-    """Which secrets one question is answered with, and what they are once they were read.
+    """The secrets that answer one question: their names, and their values once they have been read.
 
     Attributes:
         target: of the question.
@@ -122,7 +122,7 @@ class OauthSecrets:
         return replace(located, logins=logins)
 
     async def newer(self, located: LocatedSecrets) -> LocatedSecrets | None:
-        """What has taken the place of refused secrets; None if they are the same, and the refusal stands."""
+        """The secrets that have replaced refused ones; None if they are the same, and the refusal stands."""
         try:
             newer = await self.read(located, anew=True)
         except Failed as error:  # what the server said is the better answer
@@ -156,7 +156,7 @@ class OauthSecrets:
                 return OauthClient(rule.client_id, method, located.secret(SECRET), located.name(SECRET))
 
     async def proof(self, server: OauthServer, located: LocatedSecrets) -> Proof:
-        """What entitles to a token, for grants that spend nothing which is stored. Raises as ``client``."""
+        """What entitles the client to a token, for grants that spend nothing stored. Raises as ``client``."""
         rule = self._rule
         match rule.grant:
             case "token_exchange":

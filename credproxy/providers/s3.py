@@ -70,7 +70,7 @@ class S3Provider:
         self._bases: LRUCache[tuple[Identity, str | None], Plan] = LRUCache(_SHARED)
 
     async def plan(self, question: Question) -> Plan | None:
-        """Every URL of the rule is signed, but one that is signed already.
+        """Every URL of the rule is signed, unless it already is.
 
         Raises:
             Failed(credential_unreadable): somebody wrote the rule, and there is no key, or nothing that signs.
@@ -190,7 +190,7 @@ class S3Provider:
         return Grant(tuple((name, (value,)) for name, value in headers), life)
 
     def _life(self, login: Login, identity: Identity) -> Lifetime:
-        """From now, and never past the end of the login. Raises Failed(expired_on_arrival): that is over."""
+        """Its lifetime: from now, and never past the end of the login. Raises Failed(expired_on_arrival): that is over."""
         boot, wall = self._clock.boot(), self._clock.wall()
         own = dressed(login, str(identity), boot=boot)
         left = min(SIGNATURE_LIFE, SIGNATURE_LIFE if own.until is None else own.until - boot)
@@ -208,7 +208,7 @@ class S3Provider:
 
 
 def _signed_for(question: Question) -> tuple[Method, bool]:
-    """The method to sign for, and whether the answer is narrow: the helper's protocol tells none, and then it is GET."""
+    """The method to sign for, and whether the answer is narrow; GET for the helper, whose protocol names no method."""
     url = f"{question.target.origin}{question.target.path}"
     granted = [one for one in question.grants or () if isinstance(one, Object) and one.url == url]
     methods = [known for known in get_args(Method) if any(known in one.methods for one in granted)]

@@ -56,7 +56,7 @@ class SigningKeys:
         self._flushes = 0
 
     def known(self, identity: Identity) -> KeyFound | None:
-        """What the last look found, if that was a moment ago."""
+        """What the last look found, if it is at most a second old."""
         found = self._looked.get(identity)
         return found if found is not None and self._clock.boot() < found.until else None
 

@@ -1,4 +1,4 @@
-"""Logins for container registries of Azure's: a refresh token that the registry itself gives for one of Microsoft Entra ID."""
+"""Logins for Azure container registries: a refresh token that the registry gives for an access token of Microsoft Entra ID."""
 
 from collections.abc import Hashable
 
@@ -29,7 +29,7 @@ _MOST = 64
 
 
 class Acr:
-    """One login of Azure's, at each of its registries. Source: ports.source.Source.
+    """One Azure login, at each of Azure's registries. Source: ports.source.Source.
 
     Args:
         tokens: of the login.

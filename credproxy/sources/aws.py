@@ -194,7 +194,7 @@ class Aws:
         return "instance metadata" if await self._on_instance() else None
 
     async def _on_instance(self) -> bool:
-        """Whether this machine is one of Amazon's, or somebody says where to ask as if it were."""
+        """Whether this machine is Amazon's, or the environment says where to ask as if it were."""
         if self._no_instance:
             return False
         if self._instance is None:

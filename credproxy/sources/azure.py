@@ -10,7 +10,7 @@ from credproxy.sources.azure_token import AzureFound, AzureTokens
 
 
 class Azure:
-    """One login of Azure's. Source: ports.source.Source.
+    """One Azure login. Source: ports.source.Source.
 
     Args:
         settings: whose API its tokens are for.

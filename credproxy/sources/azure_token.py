@@ -160,7 +160,7 @@ class AzureTokens:
         return None if version is None else version.stamp
 
     async def _is_azures(self) -> bool:
-        """Whether the machine is one of Azure's: its metadata server is asked nowhere else, since that takes seconds."""
+        """Whether the machine is Azure's: elsewhere no metadata server is asked, because that would take seconds."""
         if self._asset is None:
             try:
                 self._asset = (await self._files.read(ASSET) or b"").decode("utf-8", "replace").strip()

@@ -64,20 +64,20 @@ class First:
         return tuple(said for source in self._sources for said in source.looked(target))
 
     def narrow(self, identity: Identity, target: Target, *, opened: str) -> Identity | None:
-        """Narrow as the source does that has the credential."""
+        """Narrow it as the source that has the credential does."""
         index, own, _ = _of(identity)
         source = self._sources[index]
         narrow = source.narrow(own, target, opened=opened) if isinstance(source, Narrows) else None
         return None if narrow is None else replace(narrow, version=(index, narrow.version, "narrow"))
 
     def guessed(self, identity: Identity) -> bool:
-        """As the source does that named it."""
+        """As the source that named it does."""
         index, own, _ = _of(identity)
         source = self._sources[index]
         return isinstance(source, Guesses) and source.guessed(own)
 
     def unasked(self, identity: Identity, target: Target) -> str:
-        """Likewise."""
+        """As the source that named it does."""
         index, own, _ = _of(identity)
         source = self._sources[index]
         return source.unasked(own, target) if isinstance(source, Guesses) else ""
@@ -92,7 +92,7 @@ class First:
             yield turn
 
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
-        """What the sources say that come before the one with the credential."""
+        """What the sources before the one with the credential say."""
         return tuple(said for source in self._sources[: _of(identity)[0]] for said in source.looked(target))
 
     def forget(self) -> None:

@@ -249,7 +249,7 @@ class Git:
         log.warning("git cannot be asked", reason=failure.message, hint=failure.hint)
 
     async def _ask(self, place: _GitPlace) -> Printed:
-        """Ask about the repository as it is mostly cloned, with ``.git``, and without, where the path is sent."""
+        """Ask about the repository as it is usually cloned, with ``.git``; if the path is sent, also without."""
         self._told.pop(place, None)
         paths = (f"{place.path}.git", place.path) if place.path and self._known.sent_path else (place.path,)
         for path in paths:

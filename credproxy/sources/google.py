@@ -1,4 +1,4 @@
-"""Tokens of Google's, by Application Default Credentials: the worker asks for them, and here they are remembered."""
+"""Google tokens, by Application Default Credentials: the worker obtains them, and this source remembers them."""
 
 import re
 from collections.abc import Hashable, Mapping
@@ -56,7 +56,7 @@ class _TokenReach(NamedTuple):
 
 
 class Google:
-    """One login of Google's. Source: ports.source.Source, ports.source.Narrows.
+    """One Google login. Source: ports.source.Source, ports.source.Narrows.
 
     Args:
         settings: which login, and what its tokens may do.
@@ -169,7 +169,7 @@ class Google:
 
     @property
     def _named(self) -> bool:
-        """Whether a file is meant by name, so that no other place is looked at."""
+        """Whether a file is named, so that no other place is looked at."""
         settings = self._settings
         return bool(settings.credentials_file or settings.account or self._environ.get(VARIABLE))
 

@@ -79,7 +79,7 @@ class FromKeyring:
         return await self.read(identity, target)
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """What was found instead of the secret."""
+        """Say what was found instead of the secret."""
         del target
         if self._found.absent:
             return (f"the keyring is not looked at: {self._found.absent}",)

@@ -113,7 +113,7 @@ class VaultTokens:
             return new
 
     def refused(self, token: VaultToken) -> bool:
-        """Note that Vault refused the token; tell whether another one may be obtained now: once in ten seconds."""
+        """Note that Vault refused the token; tell whether another one may be obtained now, which is once in ten seconds."""
         now = self._clock.boot()
         if not self.obtained or now - self._doubted < _PAUSE:
             return False

@@ -2,11 +2,16 @@
 
 ::
 
-    __main__   its life: it gives up what it does not need, says that it is ready, and answers until the daemon is gone
-    dispatch   which function answers which question: the list of them
-    egress     how libraries reach the network: by a transport of ours, behind the dial guard
-    google     google-auth
-    azure      azure-identity
+    __main__                             its life: it gives up what it does not need, says that it is ready, and answers
+                                         until the daemon is gone
+    dispatch                             which function answers which question: the list of them
+    egress                               how libraries reach the network: by a transport of ours, behind the dial guard
+    aws, aws_web_identity                botocore; why a role is refused to a job's token
+    azure, azure_transport               azure-identity; its way to the network
+    google, google_credentials           google-auth; which of its credentials a file means
+    google_transport                     its way to the network
+    aws_refusals, azure_refusals         what a library's failure means, in our words
+    google_refusals                      likewise
 
 A library blocks, so each question has a thread. Nothing is remembered between two questions but what a library has to: the
 daemon remembers. Nothing here may import a module that holds the daemon's secrets: the contract in ``pyproject.toml`` says

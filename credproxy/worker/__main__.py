@@ -82,7 +82,7 @@ class _Desk:
 
 
 def _unexpected(error: BaseException, call: LibraryCall) -> Failure:
-    """By its type and where it was raised."""
+    """Describe an unexpected exception by its type and where it was raised."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{last.filename.rpartition('site-packages/')[2]}:{last.lineno}"
     message = f"{call.question.library} raised {type(error).__name__} at {where}"

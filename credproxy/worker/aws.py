@@ -101,7 +101,7 @@ class _ReadBody:
 
 
 def _assumed(session: Session, source: object, role_arn: str) -> AwsAccess:
-    """Assume a role of the rule's, with what the chain found."""
+    """Assume the rule's role, with what the chain found."""
     fetcher = AssumeRoleCredentialFetcher(
         session.create_client, source, role_arn, extra_args={"RoleSessionName": _SESSION}, mfa_prompter=_refuse
     )
@@ -116,7 +116,7 @@ def _region(role_arn: str) -> str:
 
 
 def _refuse(prompt: str = "") -> NoReturn:
-    """Nobody sits at this process: the library would wait for a terminal."""
+    """Fail instead of asking for a code: nobody sits at this process, and the library would wait for a terminal."""
     raise wants_code(prompt.partition(" for ")[2].rstrip(": "))
 
 

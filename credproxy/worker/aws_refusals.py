@@ -1,4 +1,4 @@
-"""What a failure of botocore's means, in our words: its own texts quote answers and the output of programs.
+"""What a failure of botocore means, in our words: its own texts quote answers and the output of programs.
 
 Source: botocore/exceptions.py of botocore 1.44; docs.aws.amazon.com, "Common errors" of STS and of IAM Identity Center.
 """

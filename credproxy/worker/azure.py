@@ -1,6 +1,6 @@
 """azure-identity: access tokens of Microsoft Entra ID, by each of the ways in which a login may be there.
 
-Each way is tried by itself, not by ``DefaultAzureCredential``: that would also start programs of Windows' and of developers'.
+Each way is tried by itself, not by ``DefaultAzureCredential``: that would also start Windows programs and developer tools.
 Source: azure/identity of azure-identity 1.27; learn.microsoft.com/entra/identity-platform, "Access tokens".
 """
 
@@ -24,7 +24,7 @@ from credproxy.worker.egress import Egress
 
 
 class _AzureCredential(Protocol):
-    """What is used of the library's."""
+    """The part of the library's credentials that is used."""
 
     def get_token(self, *scopes: str) -> AccessToken:
         """Ask for a token."""
@@ -32,7 +32,7 @@ class _AzureCredential(Protocol):
 
 
 class _HttpOptions(TypedDict):
-    """How those that speak HTTP do."""
+    """The options of those that speak HTTP."""
 
     transport: AzureTransport
     authority: str

@@ -45,7 +45,7 @@ class AzureTransport:
         """Nothing is open."""
 
     def open(self) -> None:
-        """Nothing has to be."""
+        """Nothing has to be closed."""
 
     def close(self) -> None:
         """As above."""

@@ -1,4 +1,4 @@
-"""google-auth: access tokens and ID tokens of Google's, from a file of credentials or from the machine's metadata server."""
+"""google-auth: Google's access tokens and ID tokens, from a file of credentials or from the machine's metadata server."""
 
 import calendar
 import functools

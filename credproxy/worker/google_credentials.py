@@ -44,7 +44,7 @@ _READER = "inRole:roles/storage.objectViewer"
 
 
 class GoogleCredentials(Protocol):
-    """What is used of the library's."""
+    """The part of the library's credentials that is used."""
 
     token: str | None
     expiry: datetime | None
@@ -144,7 +144,7 @@ def _of_service_account(info: dict[str, object], scopes: list[str]) -> GoogleCre
 
 
 def _of_external_account(info: dict[str, object], scopes: list[str]) -> GoogleCredentials:
-    """An identity of another cloud's or of a provider's, which lies in a file, at a URL, or is what a program prints."""
+    """An identity from another cloud or an identity provider: it is in a file, at a URL, or printed by a program."""
     source = info.get("credential_source")
     made: GoogleCredentials
     if info.get("subject_token_type") == _AWS:

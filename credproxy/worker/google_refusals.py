@@ -1,4 +1,4 @@
-"""What a refusal of Google's means, in our words: the library's texts quote answers, and an answer may hold anything.
+"""What a refusal by Google means, in our words: the library's texts quote answers, and an answer may hold anything.
 
 Source: google/oauth2/_client.py and google/oauth2/reauth.py of google-auth 2.63; developers.google.com/identity/protocols/oauth2,
 "Refresh token expiration".

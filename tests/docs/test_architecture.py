@@ -1,4 +1,4 @@
-"""docs/explanation/architecture.md names the actual rooms, and existing files."""
+"""What describes the rooms is true: docs/explanation/architecture.md, and the lists of modules at the top of some of them."""
 
 import re
 import tomllib
@@ -36,6 +36,26 @@ def test_the_rooms_of_core_are_named_from_top_to_bottom() -> None:
 def test_every_file_that_is_named_is_there(file: str) -> None:
     """A reader opens it."""
     assert (ROOT / "credproxy" / file).is_file()
+
+
+LISTS = {
+    init.parent: re.findall(r"^    (\w+(?:, \w+)*)  +\S", init.read_text().partition("::\n")[2], re.MULTILINE)
+    for init in sorted((ROOT / "credproxy").glob("*/__init__.py"))
+    if re.search(r"^::\n", init.read_text(), re.MULTILINE)
+}
+"""The lines of each list of modules, by room."""
+
+
+@pytest.mark.parametrize("room", LISTS, ids=[room.name for room in LISTS])
+def test_a_room_with_a_list_of_its_modules_lists_them_all_once(room: Path) -> None:
+    """It is where a newcomer begins; a module that was renamed would be looked for in vain."""
+    listed = [name for line in LISTS[room] for name in line.split(", ")]
+    assert sorted(listed) == sorted(path.stem for path in room.glob("*.py") if path.name != "__init__.py")
+
+
+def test_rooms_with_a_list_are_found() -> None:
+    """As below."""
+    assert {"carrier", "gateway", "worker"} <= {room.name for room in LISTS}
 
 
 def test_files_are_named() -> None:

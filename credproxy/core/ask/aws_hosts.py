@@ -50,7 +50,7 @@ class S3Place:
 
 
 def is_region(text: str) -> bool:
-    """Whether a text can be the name of a region, of Amazon's or of another store's."""
+    """Whether a text can be the name of a region, at Amazon or at another store."""
     return _REGION_NAME.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""What hosts of Azure's are: storage, DevOps, registries; in each of its clouds.
+"""What Azure's hosts are for: storage, DevOps or registries, in each of its clouds.
 
 Source: learn.microsoft.com/azure/storage/common/storage-account-overview, "Storage account endpoints";
 learn.microsoft.com/azure/container-registry, "Sovereign clouds".
@@ -32,15 +32,15 @@ _REGISTRIES = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
 
 
 def is_azure_storage(target: Target) -> bool:
-    """Whether a host is one of Azure Storage's."""
+    """Whether a host belongs to Azure Storage."""
     return target.host.endswith(_STORAGE)
 
 
 def is_devops(target: Target) -> bool:
-    """Whether a host is one of Azure DevOps'."""
+    """Whether a host belongs to Azure DevOps."""
     return target.host in _DEVOPS or target.host.endswith(".pkgs.visualstudio.com")
 
 
 def is_azure_registry(target: Target) -> bool:
-    """Whether a host is a container registry of Azure's."""
+    """Whether a host is an Azure container registry."""
     return target.host.endswith(_REGISTRIES)

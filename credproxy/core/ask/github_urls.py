@@ -53,7 +53,7 @@ class GithubName(NamedTuple):
         return f"{self.owner}/{self.repository}" if self.repository else self.owner
 
     def is_named(self, name: str) -> bool:
-        """Whether a name of GitHub's is that: letters in another case are the same repository."""
+        """Whether a name is this one: GitHub ignores the case of letters."""
         return name.lower() == self.name.lower()
 
 

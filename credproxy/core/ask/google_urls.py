@@ -1,4 +1,4 @@
-"""What URLs of Google's say: which are Cloud Storage's, whose objects they name, and who serves images.
+"""What Google's URLs say: which ones belong to Cloud Storage, which objects they name, and which hosts serve images.
 
 ::
 

@@ -25,7 +25,7 @@ class _RelayMessage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TakeIdentity(_RelayMessage, frozen=True, array_like=True, tag=1):
-    """What connections under this number are made with.
+    """The certificate, the key and the trust for connections under this number.
 
     Attributes:
         anchors: the certificates that are trusted, as PEM.
@@ -43,13 +43,13 @@ class TakeIdentity(_RelayMessage, frozen=True, array_like=True, tag=1):
 
 
 class DropIdentity(_RelayMessage, frozen=True, array_like=True, tag=2):
-    """Connections under this number are made no more: forget the key."""
+    """No more connections are made under this number: forget the key."""
 
     number: int
 
 
 class Begin(_RelayMessage, frozen=True, array_like=True, tag=3):
-    """Connect, and move bytes between that and the descriptor that comes with the frame.
+    """Connect, and move bytes between that connection and the descriptor that comes with the frame.
 
     Attributes:
         number: of the relay.

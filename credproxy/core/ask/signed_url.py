@@ -17,7 +17,7 @@ _SIGNATURES = (
     {"sig", "se"},
     {"expires", "key-pair-id"},
 )
-"""Amazon's two ways, Google's two ways, a shared access signature of Azure's, CloudFront's."""
+"""Amazon's two ways, Google's two ways, Azure's shared access signature, CloudFront's way."""
 
 
 def is_signed(target: Target) -> bool:

@@ -59,7 +59,7 @@ class TokenCall:
 
 
 def ecr_call(host: str) -> TokenCall | None:
-    """The call for a registry of ECR's, by its host without a port; None for every other host.
+    """The call for an ECR registry, by its host without a port; None for every other host.
 
     A token is good for all registries in the region that its owner may use, regardless of their owner.
     """
@@ -76,7 +76,7 @@ def ecr_call(host: str) -> TokenCall | None:
 
 
 def codeartifact_call(host: str, duration: int = DURATION) -> TokenCall | None:
-    """The call for a domain of CodeArtifact's, by its host without a port; None for every other host."""
+    """The call for a CodeArtifact domain, by its host without a port; None for every other host."""
     found = _CODEARTIFACT.fullmatch(host)
     if found is None:
         return None

@@ -72,7 +72,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class VaultToken:
-    """A token of Vault's, and what is known of its life."""
+    """A Vault token, and what is known about its lifetime."""
 
     value: Secret
     lease: Lease

@@ -3,8 +3,8 @@
 The worker is the process in which the libraries of clouds run: google-auth, botocore, azure-identity. It is one of ours, but
 what it has imported is large, may break, and talks to the network: the daemon takes nothing from it but these messages.
 
-A question of a library is a struct here, in ``LibraryQuestion``, with the answer that it has; a function of
-``credproxy/worker`` answers it.
+A question for a library is a struct here, in ``LibraryQuestion``, and so is its answer; a function of ``credproxy/worker``
+answers it.
 """
 
 from typing import ClassVar, Final, Literal
@@ -25,7 +25,7 @@ FROM_WORKER: Final = 256 * 1024
 
 
 AzureWay = Literal["environment", "workload", "managed", "cli"]
-"""Where a login of Azure's is, in the order in which its library looks."""
+"""Where an Azure login may be, in the order in which its library looks."""
 
 
 class WorkerReport(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class GoogleObjects(_WorkerMessage, frozen=True, array_like=True):
 
 
 class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
-    """A token of Google's, by Application Default Credentials. Its answer is a LibraryToken.
+    """A Google token, by Application Default Credentials. Its answer is a LibraryToken.
 
     Attributes:
         scopes: of an access token, whole URLs.

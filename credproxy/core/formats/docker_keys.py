@@ -32,7 +32,7 @@ def host_of(authority: str) -> str:
 
 
 def folded(authority: str) -> str:
-    """An authority, and one name for all of Docker Hub's."""
+    """An authority; all of Docker Hub's names become one."""
     return "docker.io" if is_hub(authority) else authority
 
 

@@ -114,7 +114,7 @@ def apart(path: str, login: StoredLogin) -> str:
 
 
 def apart_lock(path: str, key: str) -> str:
-    """The file that is held by who uses such a secret, wherever that lies; named so that every key can be a name."""
+    """The lock file for using such a secret, wherever the secret is kept; named so that every key can be a file name."""
     return f"{apart_folder(path)}/.{hashlib.sha256(key.encode()).hexdigest()[:32]}.lock"
 
 
@@ -162,7 +162,7 @@ def sealed_name(key: str) -> str:
 
 
 def attributes_of(key: str, username: str) -> Mapping[str, str]:
-    """The attributes by which the keyring finds it."""
+    """The attributes by which the keyring finds the secret."""
     return {"service": service_of(key), "username": username}
 
 

@@ -46,13 +46,13 @@ class AzureHost(DressedHost, frozen=True, tag_field="provider", tag="azure"):
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
-        """Storage, and DevOps: for whom there is a login."""
+        """Storage and DevOps, if there is a login."""
         storage = (cls(host) for host in ("*.blob.core.windows.net", "*.dfs.core.windows.net"))
         devops = ("pkgs.dev.azure.com", "dev.azure.com", "*.pkgs.visualstudio.com")
         return (*storage, *(cls(host, credentials=_DEVOPS) for host in devops))
 
     def mistakes(self) -> Iterator[Problem]:
-        """A token in plain http."""
+        """``insecure``: a token must not be sent in plain http."""
         if self.insecure:
             yield ("insecure",), "Azure is asked over TLS alone: leave it out"
 
@@ -69,7 +69,7 @@ class AzureHost(DressedHost, frozen=True, tag_field="provider", tag="azure"):
         return another_place("credentials") if found is None else found.log_in
 
     def withheld(self, target: Target) -> str:
-        """A URL with a shared access signature."""
+        """Why a URL with a shared access signature gets nothing."""
         return REASON if is_signed(target) else ""
 
     def width(self, target: Target) -> Width:

@@ -139,7 +139,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
 
     @property
     def rotates(self) -> bool:
-        """Whether what is stored for that changes by being used."""
+        """Whether the login that is stored for it changes by being used."""
         return False
 
     def api_prefix(self) -> str | None:
@@ -169,18 +169,19 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return ""
 
     def opens(self, target: Target) -> tuple[str, ...]:
-        """What a credential opens that is as narrow as its issuer makes one for a target, where that is more than the target.
+        """What the narrowest credential for a target opens, if that is more than the target.
 
-        Patterns of URLs, as rules for build actions have them. An action that is given it may have all of the first, and there is
-        nothing in any of them that they may not have. Empty where it cannot be narrowed, or is for the target alone.
+        Patterns of URLs, as in rules for build actions. A build action is given the credential only if the rules allow it
+        everything in the first, and deny it nothing in any of them. Empty if the credential cannot be narrowed, or is for
+        the target alone.
         """
         del target
         return ()
 
     def openings(self, target: Target) -> tuple[tuple[str, ...], ...]:
-        """The same for each width that its issuer offers, the widest first: the first that the rules allow is used.
+        """The same for each width that its issuer offers, the widest first.
 
-        So that one credential serves all that is in it.
+        The first that the rules allow is used, so that one credential serves as many targets as possible.
         """
         opened = self.opens(target)
         return (opened,) if opened else ()

@@ -16,7 +16,7 @@ GOOGLE: Final = Library(
         "GCE_METADATA_ROOT",
         "GCE_METADATA_IP",
         "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES",
-        # An external account may begin with a login of AWS's.
+        # An external account may begin with an AWS login.
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",

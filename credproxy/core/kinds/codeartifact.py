@@ -1,4 +1,4 @@
-"""``provider = "codeartifact"``: repositories of packages of AWS CodeArtifact's.
+"""``provider = "codeartifact"``: package repositories of AWS CodeArtifact.
 
 One token for a domain, in two dresses: Basic for the clients of Maven, Python, NuGet and Ruby, Bearer for all others.
 Source: docs.aws.amazon.com/codeartifact, "AWS CodeArtifact authentication and tokens", and the pages of each format.
@@ -25,7 +25,7 @@ _BASIC: Final = frozenset({"maven", "pypi", "nuget", "ruby"})
 
 
 class CodeartifactHost(DressedHost, frozen=True, tag_field="provider", tag="codeartifact"):
-    """A token for a domain of CodeArtifact's, as its formats want it."""
+    """A token for a CodeArtifact domain, in the header that each package format expects."""
 
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
     calls: ClassVar[str] = "token"
@@ -41,11 +41,11 @@ class CodeartifactHost(DressedHost, frozen=True, tag_field="provider", tag="code
         return (cls("*.amazonaws.com"),)
 
     def claims(self, target: Target) -> bool:
-        """Amazon has other services below the same name."""
+        """Whether it is CodeArtifact: Amazon has other services below the same domain."""
         return codeartifact_call(target.host) is not None
 
     def withheld(self, target: Target) -> str:
-        """What carries its authorisation itself."""
+        """Why a signed URL gets nothing: it carries its own authorisation."""
         return REASON if is_signed(target) else ""
 
     def setup(self, target: Target) -> str:

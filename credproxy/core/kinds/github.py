@@ -57,7 +57,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
-        """GitHub's own hosts, and tenants with a domain of their own: each for whom there is a login."""
+        """GitHub's own hosts, and those of tenants with a domain of their own; a rule answers only if there is a login."""
         return tuple(cls(host) for host in (*HOSTS, "*.ghe.com"))
 
     def matches(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
         return f"gh auth login --hostname {login_host(target.host)}"
 
     def withheld(self, target: Target) -> str:
-        """What carries its authorisation itself, and the registry of a tenant's."""
+        """Why a signed URL and a tenant's registry get nothing."""
         if is_signed(target):
             return REASON
         if any(name == "token" for name, _ in parse_qsl(target.query, keep_blank_values=True)):
@@ -95,7 +95,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
         return "" if target.query or release_file(target) is None else api_of(target)
 
     def login_page(self, target: Target) -> str:
-        """Whose token it is; one of an App's installation is nobody's, and is told so with 403."""
+        """The page that tells whose token it is. An installation token of an App is nobody's, and gets a 403 there."""
         host = login_host(target.host)
         if target.port is None and (host == PUBLIC or is_tenant(host)):
             return f"https://api.{host}/user"

@@ -52,7 +52,7 @@ _API, _PYPI, _WEB = "api", "pypi", "web"
 
 
 class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
-    """GitLab: packages, archives, files. ``header`` is for a token whose prefix does not say what it is."""
+    """GitLab: packages, archives, files. ``header`` is for a token whose prefix does not tell its kind."""
 
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "token"
@@ -89,7 +89,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
         return "" if self._area(target) else _instead(self._path(target))
 
     def login_page(self, target: Target) -> str:
-        """Whose token it is; one without that scope is told so with 403."""
+        """The page that tells whose token it is. A token without the scope for it gets a 403."""
         return f"{target.origin}{self._prefix}/api/v4/user"
 
     def width(self, target: Target) -> Width:

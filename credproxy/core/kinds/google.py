@@ -1,4 +1,4 @@
-"""``provider = "google"``: Cloud Storage, Artifact Registry and the other APIs of Google's.
+"""``provider = "google"``: Cloud Storage, Artifact Registry and Google's other APIs.
 
 Registries among them are answered by ``oci``, with the same login. Source: cloud.google.com/docs/authentication/rest.
 """
@@ -34,15 +34,15 @@ class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
-        """Storage, packages, and every other API: for whom there is a login."""
+        """Storage, packages and every other API, if there is a login."""
         return tuple(cls(host) for host in (STORAGE, f"*.{STORAGE}", "*.pkg.dev", "*.googleapis.com"))
 
     def claims(self, target: Target) -> bool:
-        """Not the registries."""
+        """Whether it is anything but a registry."""
         return not is_registry(target)
 
     def mistakes(self) -> Iterator[Problem]:
-        """A token in plain http."""
+        """``insecure``: a token must not be sent in plain http."""
         if self.insecure:
             yield ("insecure",), "Google's APIs are asked over TLS alone: leave it out"
 
@@ -58,7 +58,7 @@ class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
         return another_place("credentials") if found is None else found.log_in
 
     def withheld(self, target: Target) -> str:
-        """A URL that carries a signature of its own."""
+        """Why a signed URL gets nothing."""
         return REASON if is_signed(target) else ""
 
     def openings(self, target: Target) -> tuple[tuple[str, ...], ...]:

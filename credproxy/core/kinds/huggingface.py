@@ -68,7 +68,7 @@ class HuggingfaceHost(DressedHost, frozen=True, tag_field="provider", tag="huggi
         return "hf auth login" if named else another_place("credentials")
 
     def withheld(self, target: Target) -> str:
-        """What carries its authorisation itself, and where the Hub's token is not taken."""
+        """Why a signed URL, and one where the Hub takes no token, get nothing."""
         if is_signed(target):
             return REASON
         if _STORAGE.fullmatch(target.host):
@@ -76,7 +76,7 @@ class HuggingfaceHost(DressedHost, frozen=True, tag_field="provider", tag="huggi
         return ""
 
     def login_page(self, target: Target) -> str:
-        """Whose token it is."""
+        """The page that tells whose token it is."""
         return f"{target.origin}/api/whoami-v2"
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:

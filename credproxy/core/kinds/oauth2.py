@@ -1,4 +1,4 @@
-"""``provider = "oauth2"``: an access token of an identity provider's, for any host.
+"""``provider = "oauth2"``: an access token from an identity provider, for any host.
 
 Which key goes with which grant::
 
@@ -59,7 +59,7 @@ _ID: Final = re.compile(r"[ -~]+")  # RFC 6749, appendix A.1
 
 
 class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_only=True):
-    """An access token of an identity provider's, as Bearer or in a header of any name."""
+    """An access token from an identity provider, as Bearer or in a header of any name."""
 
     login_example: ClassVar[str] = "credproxy login build.corp.example"
     shows_hosts: ClassVar[bool] = False
@@ -97,7 +97,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
 
     @property
     def authentication(self) -> ClientAuth:
-        """How the client says who it is: as the rule has it, or by what it has."""
+        """How the client authenticates: as the rule says, or else by the secrets that the rule has."""
         if self.client_auth is not None:
             return self.client_auth
         if self.client_secret is not None:
@@ -106,7 +106,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
 
     @property
     def used(self) -> tuple[str, ...]:
-        """The options with sources that its exchange begins with, what it spends first."""
+        """The options whose sources its exchange begins with; the one that it spends comes first."""
         secret = self.authentication in {"client_secret_basic", "client_secret_post"}
         named = dict(self._sources())
         own = [key for key, grant in _OF_GRANT.items() if grant == self.grant and key in named]
@@ -167,7 +167,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
 
     @property
     def rotates(self) -> bool:
-        """The server may put another refresh token in the place of the one that was used."""
+        """The server may replace the refresh token that was used."""
         return self.grant == "refresh_token"
 
     def withheld(self, target: Target) -> str:
@@ -186,7 +186,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
         return max(found, key=len, default=None)
 
     def _sources(self) -> Iterator[tuple[str, Sources]]:
-        """Those that it names; a refresh token is where ``credproxy login`` puts it, one for all its hosts, unless it names a place."""
+        """The sources that it names; by default, a refresh token that ``credproxy login`` stored, one for all its hosts."""
         yield from super()._sources()
         if self.rotates and self.refresh_token is None:
             yield "refresh_token", LoginSource(self.match.removeprefix("*."))
@@ -238,14 +238,14 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
             )
 
     def _kept(self) -> Iterator[Problem]:
-        """A server may put another token in the place of the one that was used, and nobody has it but us."""
+        """Places that cannot be written: a server may replace the token that was used, and only we have the new one."""
         for path, source in self.secrets():
             if path[0] == "refresh_token" and not source.rewritable:
                 yield path, "wanted a place where a new token can be written, such as a file"
 
     @property
     def _signs(self) -> bool:
-        """Whether its key says who the client is, and not whom it asks for."""
+        """Whether its key signs for the client itself, and not for a subject."""
         return self.authentication == "private_key_jwt"
 
     def _clients(self) -> Iterator[Problem]:

@@ -103,7 +103,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
-        """Registries of clouds, for whom docker's files name none and the cloud's own tools have a login."""
+        """Cloud registries, for users whose docker files name none and for whom the cloud's own tools have a login."""
         return tuple(
             cls(match, credentials=(*DOCKER, cloud.source), anonymous=cloud.anonymous)
             for cloud in _OF_CLOUDS
@@ -111,7 +111,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
         )
 
     def claims(self, target: Target) -> bool:
-        """What are registries among the hosts of a cloud's."""
+        """Whether a host of a cloud is one of its registries."""
         return all(cloud.has(target) for cloud in _OF_CLOUDS if self.match in cloud.matches)
 
     def mistakes(self) -> Iterator[Problem]:

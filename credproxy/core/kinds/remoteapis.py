@@ -87,7 +87,7 @@ class RemoteapisHost(DressedHost, frozen=True, tag_field="provider", tag="remote
         return f"credproxy login {shell(target.authority)} --no-check"
 
     def withheld(self, target: Target) -> str:
-        """What carries its authorisation itself."""
+        """Why a signed URL gets nothing."""
         return REASON if is_signed(target) else ""
 
     def login_page(self, target: Target) -> str:

@@ -48,7 +48,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
         )
 
     def mistakes(self) -> Iterator[Problem]:
-        """Names that are none."""
+        """Malformed names of regions and endpoints."""
         if self.region is not None and not is_region(self.region):
             yield ("region",), "wanted the name of a region, such as eu-west-1, or auto"
         if self.endpoint is not None and canonical_authority(self.endpoint) != self.endpoint:
@@ -60,7 +60,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
 
     @property
     def public_match(self) -> str:
-        """A bucket of Amazon's; Cloudflare's public ones have other hosts."""
+        """An Amazon bucket; Cloudflare serves its public ones from other hosts."""
         host = self.match.removeprefix("*.")
         return f"BUCKET.s3.REGION.{host}" if host.startswith("amazonaws.") else ""
 
@@ -72,11 +72,11 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
         )
 
     def claims(self, target: Target) -> bool:
-        """Amazon has other services below the same names."""
+        """Whether it is a store: Amazon has other services below the same domains."""
         return s3_place(target.host) is not None or r2_account(target.host) is not None
 
     def withheld(self, target: Target) -> str:
-        """What is signed already, and what names no object."""
+        """Why a signed URL, or one that names no object, gets nothing."""
         if target.form is not Form.URL:
             return "a signature is for one URL: there is none for a host"
         return REASON if is_signed(target) else ""

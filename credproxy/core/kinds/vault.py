@@ -1,4 +1,4 @@
-"""``provider = "vault"``: headers, or Basic, that are made of several fields of one secret of Vault's or OpenBao's."""
+"""``provider = "vault"``: headers, or Basic, made from several fields of one Vault or OpenBao secret."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -17,7 +17,8 @@ _DOES = {"allow": "allows", "deny": "denies"}
 def without_effect(rules: Sequence[ActionRule], name: Callable[[int], str]) -> Iterator[tuple[int, str]]:
     """Give the index of each such rule among the first ``LOOKED_AT``, and which one decides instead.
 
-    One that says the same again is none: it does no harm. What several rules before it decide together is not seen.
+    A rule that only repeats an earlier one is not reported: it does no harm. What several earlier rules decide together is
+    not noticed.
 
     Args:
         rules: in their order.

@@ -185,9 +185,9 @@ class Policy:
         return (Repository(endpoint.repository, self._read(target, endpoint.repository, endpoint.kind)),)
 
     def _object(self, target: Target, rule: HostRule | None) -> tuple[Granted, ...]:
-        """An object that rules allow; nothing for a URL that neither rules nor the hosts' configuration know.
+        """The object, if rules allow it; nothing for a URL that neither rules nor hosts' configuration know.
 
-        With all that the narrowest credential for it would open, where rules allow all of that as well.
+        If the rules allow everything that the narrowest credential for it would open, that comes with it.
         """
         configured = rule is not None and not rule.is_registry
         methods = tuple(method for method in _METHODS if self.rules.decide_object(target, method).allowed)

@@ -23,7 +23,7 @@ _PATHS: Final = {"gitlab": "/api/v4/projects/1/packages/generic/name/1/name"}
 
 
 def sample(rule: HostRule) -> Target:
-    """Give one: whether there is a login for it tells whether there is one for the rule."""
+    """Give such a URL: if there is a login for it, there is one for the rule."""
     tag = rule.tag()
     host = _HOSTS.get((tag, rule.match)) or rule.match.replace("*", "name")
     path = "/v2/name/manifests/1" if rule.is_registry else _PATHS.get(tag, "/name/name")

@@ -1,4 +1,4 @@
-"""``source = "acr"``: a login for a container registry of Azure's, made with one of Azure's own tools.
+"""``source = "acr"``: a login for an Azure container registry, made with the login of Azure's own tools.
 
 Source: github.com/Azure/acr/blob/main/docs/AAD-OAuth.md.
 """

@@ -27,14 +27,14 @@ AUTHORITY: Final = "AZURE_AUTHORITY_HOST"
 
 ASSET: Final = "/sys/class/dmi/id/chassis_asset_tag"
 AZURES: Final = "7783-7084-3265-9085-8269-3286-77"
-"""What a virtual machine of Azure's has there. Source: cloud-init, cloudinit/sources/helpers/azure.py."""
+"""What an Azure virtual machine has there. Source: cloud-init, cloudinit/sources/helpers/azure.py."""
 
 _ID = re.compile(r"[0-9A-Za-z.-]{1,100}")
 _SCOPE = re.compile(r"[!-~]{1,500}/\.default")
 
 
 class AzureLogin(SourceBase, frozen=True):
-    """A login of Azure's: the same options for each source that begins with one.
+    """An Azure login: the options that every source has that begins with one.
 
     ``ways`` says where it is looked for, in order; ``tenant`` and ``client_id`` which one is meant if there are several.
     """

@@ -56,12 +56,12 @@ class CiOidcSource(SourceBase, frozen=True, tag_field="source", tag="ci-oidc"):
             yield ("variable",), "wanted a variable or a path, and not both"
 
     def uses(self) -> Iterator[Use]:
-        """The file. The variable is there in a job alone, so that it is missing elsewhere is not a mistake."""
+        """The file. The variable exists only in a job, so it is not a mistake if it is missing elsewhere."""
         if self.path is not None:
             yield SecretFile(self.path)
 
     def where(self, environ: Mapping[str, str]) -> Platform | None:
-        """The platform: the one that is named, or the one in whose job this environment is; None outside of any."""
+        """The platform: the one that is named, else the one whose job this environment is; None outside a CI job."""
         if self.platform is not None:
             return self.platform
         if self.path is not None:

@@ -1,4 +1,4 @@
-"""``source = "codeartifact"``: a token for a domain of AWS CodeArtifact's, made with an access key."""
+"""``source = "codeartifact"``: a token for an AWS CodeArtifact domain, made with an access key."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +15,7 @@ _LEAST: Final = 900
 
 
 class CodeartifactSource(SourceBase, frozen=True, tag_field="source", tag="codeartifact"):
-    """A token of CodeArtifact's that is good for ``duration`` seconds; ``profile`` and ``role_arn`` as those of ``aws``."""
+    """A CodeArtifact token that is valid for ``duration`` seconds; ``profile`` and ``role_arn`` as for ``aws``."""
 
     profile: PublicText | None = None
     role_arn: PublicText | None = None
@@ -28,15 +28,15 @@ class CodeartifactSource(SourceBase, frozen=True, tag_field="source", tag="codea
 
     @property
     def log_in(self) -> str:
-        """As that of ``aws``."""
+        """The same command as for ``aws``."""
         return self.keys.log_in
 
     def problems(self) -> Iterator[Problem]:
-        """As those of ``aws``, and what CodeArtifact does not give."""
+        """The same mistakes as for ``aws``, and durations that CodeArtifact does not offer."""
         yield from self.keys.problems()
         if not _LEAST <= self.duration <= DURATION:
             yield ("duration",), f"wanted seconds from {_LEAST} to {DURATION}"
 
     def uses(self) -> Iterator[Use]:
-        """As those of ``aws``."""
+        """The same places as for ``aws``."""
         return self.keys.uses()

@@ -10,7 +10,7 @@ from credproxy.core.kinds.uses import Use
 
 
 class EcrSource(SourceBase, frozen=True, tag_field="source", tag="ecr"):
-    """The login of ECR, private or public, for what ``profile`` and ``role_arn`` say, as those of ``aws``."""
+    """The login for ECR, private or public; ``profile`` and ``role_arn`` mean the same as for ``aws``."""
 
     profile: PublicText | None = None
     role_arn: PublicText | None = None
@@ -22,13 +22,13 @@ class EcrSource(SourceBase, frozen=True, tag_field="source", tag="ecr"):
 
     @property
     def log_in(self) -> str:
-        """As that of ``aws``."""
+        """The same command as for ``aws``."""
         return self.keys.log_in
 
     def problems(self) -> Iterator[Problem]:
-        """As those of ``aws``."""
+        """The same mistakes as for ``aws``."""
         return self.keys.problems()
 
     def uses(self) -> Iterator[Use]:
-        """Likewise."""
+        """The same places as for ``aws``."""
         return self.keys.uses()

@@ -29,7 +29,7 @@ _MOST = 500
 
 
 class GithubAppSource(SourceBase, frozen=True, tag_field="source", tag="github-app"):
-    """A GitHub App: its id, its private key, and which installation of it; without one that of the URL's owner.
+    """A GitHub App: its id, its private key, and which installation of it; by default that of the URL's owner.
 
     ``repositories`` and ``permissions`` are what its tokens are limited to.
     """

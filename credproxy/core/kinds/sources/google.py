@@ -1,4 +1,4 @@
-"""``source = "google"``: tokens of Google's, by Application Default Credentials.
+"""``source = "google"``: Google tokens, by Application Default Credentials.
 
 Source: cloud.google.com/docs/authentication/application-default-credentials, "How ADC works".
 """
@@ -35,7 +35,7 @@ METADATA_HOSTS: Final = ("GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA
 NO_METADATA: Final = "NO_GCE_CHECK"
 
 PRODUCT: Final = "/sys/class/dmi/id/product_name"
-"""Where a machine of Google's says so. Source: google/auth/compute_engine/_metadata.py, detect_gce_residency_linux."""
+"""Where a machine on Google Cloud says so. Source: google/auth/compute_engine/_metadata.py, detect_gce_residency_linux."""
 
 _SCOPE = "https://www.googleapis.com/auth/"
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+")

@@ -12,7 +12,7 @@ from credproxy.core.kinds.sources.base import SourceBase
 
 
 class LoginSource(SourceBase, frozen=True, tag_field="source", tag="login"):
-    """The login for the host that ``credproxy login HOST`` stored, wherever ``login_store`` had it put.
+    """The login that ``credproxy login HOST`` stored for the host, in whichever place ``login_store`` chose.
 
     Attributes:
         host: whose login it is, where one login serves several hosts; None for the host that is asked about.

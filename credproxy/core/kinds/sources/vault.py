@@ -49,7 +49,7 @@ class _LoginMethod(Base, frozen=True, kw_only=True):
 
     @property
     def proof(self) -> tuple[str, ProofSource]:
-        """The key that names where it lies what it begins with, and that place."""
+        """The key that names the place of its proof, and that place."""
         raise NotImplementedError  # a struct cannot be abstract: each way to log in below says it
 
     def login(self, proof: Secret) -> VaultLogin | None:
@@ -68,7 +68,7 @@ class TokenAuth(_LoginMethod, frozen=True, tag_field="method", tag="token"):
         return "token", self.token
 
     def login(self, proof: Secret) -> None:
-        """Nothing has to be asked for."""
+        """None: there is nothing to send."""
 
 
 class AppRoleAuth(_LoginMethod, frozen=True, tag_field="method", tag="approle"):
