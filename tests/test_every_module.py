@@ -83,7 +83,6 @@ THROUGH = {
     "core.searched_text": "core/test_complaints.py",
     "core.formats.shape_words": "core/config/test_parse.py",
     "core.formats.toml_text": "core/config/test_parse.py",
-    "core.formats.toml_types": "core/config/test_parse.py",
     "core.ask.urls": "core/config/test_parse.py",
     "daemon.socket_servers": "e2e/test_daemon.py",
     "daemon.serve_options": "e2e/test_daemon.py",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.config.settings import DOCKER, LOGIN, NETRC, ActionsSettings, Settings
+from credproxy.core.config.text_checks import unusable_texts
 from credproxy.core.errors import Failed
 from credproxy.core.formats.checks import LONGEST_TIMEOUT, absolute, duration, within
 from credproxy.core.formats.toml_lines import Path
@@ -40,6 +41,13 @@ def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path)
         settings: to check.
         place: where in the file a path of the settings is, for a problem that names another place.
     """
+    found = [*_check_tables(settings, place)]
+    yield from found
+    said = {path for path, _ in found}
+    yield from ((path, problem) for path, problem in unusable_texts(settings) if path not in said)
+
+
+def _check_tables(settings: Settings, place: Callable[[Path], Path]) -> Iterator[tuple[Path, str]]:
     yield from _check_builtin(settings)
     yield from _check_numbers(settings)
     yield from _check_paths(settings)

@@ -16,7 +16,7 @@ from credproxy.core.formats.shapes import Shape, fit
 from credproxy.core.formats.toml_lines import Path, locate
 from credproxy.core.formats.toml_text import parse_toml
 from credproxy.core.policy.routing import match_key
-from credproxy.core.redact import mask_text
+from credproxy.core.redact import cut, cut_words, mask_text
 
 
 _SOURCE = '{ source = "env", name = "NAME" }'
@@ -36,22 +36,51 @@ _SHAPE = Shape(
         "match": '"HOST", such as "ghcr.io" or "*.corp.example"',
         "credentials": _SOURCE,
         "secret": _SOURCE,
+        "client_secret": _SOURCE,
+        "refresh_token": _SOURCE,
+        "assertion": _SOURCE,
+        "subject_token": _SOURCE,
+        "token": _SOURCE,
+        "secret_id": _SOURCE,
+        "jwt": _SOURCE,
         "listen_token": _SOURCE,
         "command": '["/path/to/program", "argument"]',
         "argv": '["/path/to/program", "argument"]',
         "pass_env": '["NAME"]',
         "env": '{ NAME = "value" }',
-        "actions": '{ "team/**" = ["pull", "push"] }',
+        "actions": "a table [actions]",
+        "oci.actions": '{ "team/**" = ["pull", "push"] }',
         "realm_hosts": '["auth.example.com"]',
         "allow_private": '["10.0.0.0/8"]',
         "bare_host": '"basic", "none" or { scopes = ["repository:app:pull"] }',
         "scopes": '["repository:app:pull"]',
+        "google.scopes": '["https://www.googleapis.com/auth/devstorage.read_only"]',
         "bare_host_scopes": '["repository:app:pull"]',
         "name": '"NAME"',
+        "header.name": '"X-Api-Key"',
+        "systemd-credential.name": '"cache-key"',
         "path": '"/path/to/file"',
+        "vault.path": '"secret/data/ci/registry"',
+        "login.host": '"files.corp.example"',
+        "github-app.host": '"acme.ghe.com"',
+        "repositories": '["app"]',
+        "permissions": '{ contents = "read" }',
+        "ways": '["workload", "cli"]',
+        "fields": '{ value = "token" }',
+        "headers": '{ Authorization = "Bearer {token}" }',
+        "basic": '["username", "password"]',
+        "auth": '{ method = "kubernetes", role = "ci" }',
+        "oauth2.scope": '["read"]',
+        "oauth2.audience": '["https://api.example.com"]',
+        "resource": '["https://api.example.com/"]',
     },
 )
 """How the values of keys are written, for messages: newcomers copy them."""
+
+_KEY = 300
+_WORD = 200
+_PROBLEM = 2000
+"""Characters of a path of keys, of one word and of all words of a mistake: a value may be a whole file, pasted in the wrong place."""
 
 _MERGED = ("cache", "log")
 """Tables whose keys are merged from several files; merging rules for build actions would change their meaning."""
@@ -74,8 +103,8 @@ class Mistake:
     problem: str
 
     def __str__(self) -> str:
-        key = f"{self.path}: " if self.path else ""
-        return f"{self.where}:{self.line}: {key}{mask_text(self.problem)}"
+        key = f"{cut(self.path, _KEY)}: " if self.path else ""
+        return f"{self.where}:{self.line}: {key}{cut_words(mask_text(self.problem), _WORD, most=_PROBLEM)}"
 
 
 class ConfigError(Exception):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
-from math import isfinite
 
 from credproxy.core.formats.toml_lines import Path
 
@@ -11,8 +10,9 @@ from credproxy.core.formats.toml_lines import Path
 Problem = tuple[Path, str]
 """Where in a table, what is wrong there, and what was wanted."""
 
-SECONDS = "wanted seconds, 0 or more"
 LONGEST_TIMEOUT = 300.0
+_YEAR = 366 * 86400.0
+_SECONDS = "wanted seconds, 0 or more, and at most a year (31622400)"
 
 _ABSOLUTE = "wanted an absolute path, or one that begins with ~/"
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
@@ -38,9 +38,9 @@ def timeout(key: str, seconds: float) -> Iterator[Problem]:
 
 
 def duration(key: str, seconds: float) -> Iterator[Problem]:
-    """Seconds that a clock can wait: TOML also has ``nan`` and ``inf``."""
-    if not (isfinite(seconds) and seconds >= 0):
-        yield (key,), SECONDS
+    """Seconds that a clock can wait and a date can be written for: TOML also has ``nan``, ``inf`` and ``1e308``."""
+    if not 0 <= seconds <= _YEAR:
+        yield (key,), _SECONDS
 
 
 def variable(key: str, name: str) -> Iterator[Problem]:

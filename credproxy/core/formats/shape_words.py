@@ -12,6 +12,7 @@ _TAKES: tuple[tuple[type[inspect.Type], tuple[type, ...]], ...] = (
     (inspect.StructType, (dict,)),
     (inspect.DictType, (dict,)),
     (inspect.VarTupleType, (list,)),
+    (inspect.TupleType, (list,)),
     (inspect.LiteralType, (str,)),
     (inspect.StrType, (str,)),
     (inspect.BoolType, (bool,)),
@@ -112,7 +113,7 @@ def described(kind: inspect.Type, table: str) -> str:
             return " or ".join(kinds)
         case inspect.LiteralType():
             return either(kind.values)
-        case inspect.VarTupleType():
+        case inspect.VarTupleType() | inspect.TupleType():
             return "a list"
         case inspect.StructType() | inspect.DictType():
             return table

@@ -44,7 +44,7 @@ class Shape:
 
     Attributes:
         root: the type of the whole document.
-        forms: by key, how its value is written, such as ``["/path/to/program"]``.
+        forms: by key, how its value is written, such as ``["/path/to/program"]``; by ``tag.key`` where a kind has it another way.
         table: what a table is called.
         brackets: whether a list of tables is written as ``[[key]]``.
         quoted: numbers may arrive as strings, as they do from YAML.
@@ -55,6 +55,10 @@ class Shape:
     table: str = "a table"
     brackets: bool = True
     quoted: bool = False
+
+    def form(self, tag: str, key: str) -> str:
+        """How the value of a kind's key is written; "" if its type says enough."""
+        return self.forms.get(f"{tag}.{key}") or self.forms.get(key, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class _Fit:
         self._top = top
         self.mistakes: list[tuple[Path, str]] = []
         self.moved: dict[Path, Path] = {}
+        self._tags: dict[Path, str] = {}
 
     def value(self, kind: inspect.Type, value: object, path: Path, at: Path) -> object:
         """Give the correct part of the value, or _BAD."""
@@ -180,12 +185,13 @@ class _Fit:
         for name, about in fields.items():
             if name not in given:
                 if about.required:
-                    self._missing(name, self._form(name, about.type), path)
+                    self._missing(name, self._form(kind, name, about.type), path)
                     whole = False
                 continue
             key = given[name]
             if key != name:
                 self.moved[*at, name] = (*path, key)
+            self._tags[*path, key] = str(kind.tag or "")
             value = self.value(about.type, table[key], (*path, key), (*at, name))
             if value is not _BAD:
                 fitted[name] = value
@@ -198,19 +204,28 @@ class _Fit:
         if isinstance(kind, inspect.DictType) and isinstance(value, dict):
             found = {key: self.value(kind.value_type, item, (*path, key), (*at, key)) for key, item in value.items()}
             return {key: item for key, item in found.items() if item is not _BAD}
-        assert isinstance(kind, inspect.VarTupleType)
+        assert isinstance(kind, (inspect.VarTupleType, inspect.TupleType))
+        return self._list(kind, list(value), path, at)
+
+    def _list(
+        self, kind: inspect.VarTupleType | inspect.TupleType, value: list[object], path: Path, at: Path
+    ) -> object:
+        exact = isinstance(kind, inspect.TupleType)
+        kinds = kind.item_types if isinstance(kind, inspect.TupleType) else (kind.item_type,) * len(value)
+        if len(value) != len(kinds):
+            return self._wrong(path, f"wanted {self._wanted(kind, path)}, not a list of {len(value)}")
         kept: list[object] = []
         for index, item in enumerate(value):
             here = (*at, len(kept))
             if index != len(kept):
                 self.moved[here] = (*path, index)
-            fitted = self.value(kind.item_type, item, (*path, index), here)
+            fitted = self.value(kinds[index], item, (*path, index), here)
             if fitted is _BAD:
                 for stale in [place for place in self.moved if place[: len(here)] == here]:
                     del self.moved[stale]
             else:
                 kept.append(fitted)
-        return kept
+        return _BAD if exact and len(kept) < len(value) else kept
 
     def _brackets(self, kind: inspect.Type, value: object, path: Path, at: Path) -> object:
         """``[host]`` for ``[[host]]`` and vice versa are reported, and their content is checked as well."""
@@ -230,21 +245,23 @@ class _Fit:
         return self._unlike(kind, value, path)
 
     def _unlike(self, kind: inspect.Type, value: object, path: Path) -> object:
-        key = next((step for step in reversed(path) if isinstance(step, str)), "")
-        inside = bool(path) and isinstance(path[-1], int)  # an item of a list is not written as the list is
-        form = "" if inside else self._shape.forms.get(key, "")
         # For two plain values, the type is wrong; a list in place of one shows that the writer does not know the form.
         plain = is_scalar(kind) and not isinstance(value, (list, dict))
-        wanted = described(kind, self._shape.table) if not form or plain else form
+        wanted = described(kind, self._shape.table) if plain else self._wanted(kind, path)
         bare = isinstance(value, str) and not self._takes(kind, "") and _LITERAL_TEXT.fullmatch(value) is not None
         return self._wrong(
             path, f"wanted {wanted}, not {noun(value, self._shape.table)}{'; write it without quotes' if bare else ''}"
         )
 
-    def _form(self, name: str, kind: inspect.Type) -> str:
+    def _wanted(self, kind: inspect.Type, path: Path) -> str:
+        """How the value at a place is written, or what it is; an item of a list is not written as the list is."""
+        form = self._shape.form(self._tags.get(path, ""), str(path[-1])) if path and isinstance(path[-1], str) else ""
+        return form or described(kind, self._shape.table)
+
+    def _form(self, owner: inspect.StructType, name: str, kind: inspect.Type) -> str:
         """How a key is written with its value, or what its value is."""
-        form = self._shape.forms.get(name)
-        return described(kind, self._shape.table) if form is None else f"{name} = {form}"
+        form = self._shape.form(str(owner.tag or ""), name)
+        return f"{name} = {form}" if form else described(kind, self._shape.table)
 
     def _missing(self, name: str, form: str, path: Path) -> object:
         return _BAD if name in self._unread else self._wrong(path, f'"{name}" is missing; wanted {form}')

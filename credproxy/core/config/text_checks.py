@@ -1,0 +1,74 @@
+"""Texts of a configuration that nothing can use, whichever key they are for: empty ones, and those with invisible characters.
+
+What a kind says about a value of its own is better; this is for the keys about which it says nothing.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Final, get_type_hints
+
+from msgspec import Struct
+
+from credproxy.core.ask.empty import blank
+from credproxy.core.formats.checks import Problem, within
+
+
+_MAY_BE_EMPTY: Final = frozenset({"prefix"})
+"""Keys for which an empty text means something: nothing comes before the secret."""
+
+_NUL = "has a NUL character in it, which no path, program or variable can have"
+_UNSEEN = "has a character in it that cannot be seen, such as a line end: wanted printable text"
+_EMPTY = "is empty: write a text, or leave the key out"
+
+
+def unusable_texts(table: Struct) -> Iterator[Problem]:
+    """Give the place of each in a table, and in the tables within it."""
+    for key, is_path in _keys(type(table)).items():
+        value = getattr(table, key)
+        if isinstance(value, str) and not is_path and value != _default(table, key):
+            problem = _problem(value, may_be_empty=key in _MAY_BE_EMPTY)
+            if problem:
+                yield (key,), problem
+        else:
+            yield from within((key,), _inside(value))
+
+
+def _inside(value: object) -> Iterator[Problem]:
+    """Paths, arguments and variables may be anything else that a program takes."""
+    if isinstance(value, Struct):
+        yield from unusable_texts(value)
+    elif isinstance(value, str):
+        if "\0" in value:
+            yield (), _NUL
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from within((index,), _inside(item))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from within((str(name),), _inside(str(name)))
+            yield from within((str(name),), _inside(item))
+
+
+def _problem(text: str, *, may_be_empty: bool) -> str:
+    if "\0" in text:
+        return _NUL
+    if not text.isprintable():
+        return _UNSEEN
+    return _EMPTY if blank(text) and not (may_be_empty and not text) else ""
+
+
+def _default(table: Struct, key: str) -> object:
+    return _defaults(type(table)).get(key)
+
+
+@cache
+def _defaults(kind: type[Struct]) -> dict[str, object]:
+    optional = kind.__struct_fields__[len(kind.__struct_fields__) - len(kind.__struct_defaults__) :]
+    return dict(zip(optional, kind.__struct_defaults__, strict=True))
+
+
+@cache
+def _keys(kind: type[Struct]) -> dict[str, bool]:
+    """The keys of a table, and whether each is a path, or a list that begins with one."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {key: "Annotated" in str(hints[key]) for key in kind.__struct_fields__}

@@ -1,0 +1,267 @@
+"""Texts that nothing can use, and every key of every kind and source with values that it cannot have: a mistake with its line, and never anything else.
+
+A new key is in these tables on its own, because they are made from the types.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+from msgspec import Struct, inspect
+
+from credproxy.core.config.parse import _SHAPE, ConfigError, Mistake, load
+from credproxy.core.formats.shapes import Shape, fit
+from credproxy.core.formats.toml_types import Base
+from credproxy.core.kinds import KINDS
+from credproxy.core.kinds.sources import SOURCES
+
+
+ENV = {"source": "env", "name": "X"}
+VAULT = {"source": "vault", "path": "secret/data/x", "address": "https://v.test"}
+
+RULES: dict[str, dict[str, object]] = {
+    "exec": {"command": ["/bin/x"]},
+    "header": {"secret": ENV},
+    "oauth2": {"token_url": "https://idp.test/token", "client_id": "c", "client_secret": ENV},
+    "vault": {"secret": VAULT},
+    "codeartifact": {"match": "corp-123456789012.d.codeartifact.eu-west-1.amazonaws.com"},
+}
+"""What a rule of a kind needs beside ``match``; nothing for those that are not here."""
+
+PLACES: dict[str, dict[str, object]] = {
+    "env": ENV,
+    "file": {"path": "/x"},
+    "systemd-credential": {"name": "x"},
+    "command": {"argv": ["/bin/x"]},
+    "keyring": {"service": "x"},
+    "github-app": {"app": "1", "key_file": "/k"},
+    "azure": {"scope": "api://x/.default"},
+    "ci-oidc": {"audience": "https://a.test"},
+    "vault": VAULT,
+}
+"""The same for a source."""
+
+TEXTS = {
+    "line end": "x\ny",
+    "escape": "a\x1b[2Jb",
+    "right to left": "a\u202eb",
+    "no-break space": "a\u00a0b",
+    "NUL": "/a\0b",
+    "white space": " ",
+    "empty": "",
+}
+
+OTHERS: dict[str, object] = {
+    "true": True,
+    "0": 0,
+    "negative": -1,
+    "fraction": 1.5,
+    "no end": float("inf"),
+    "long": 1e308,
+    "list": [],
+    "list of a number": [1],
+    "list of texts": ["a", "a"],
+    "table": {},
+    "table of a number": {"a": 1},
+    "table with an empty key": {"": ""},
+    "half a source": {"source": "env"},
+    "no source": {"source": "nope"},
+    "text": "x",
+    "path": "/x",
+    "control in a list": ["/a\0b"],
+    "control in a table": {"A": "x\0y"},
+}
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "{ " + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + " }"
+        case list():
+            return f"[{', '.join(map(toml, value))}]"
+        case str():
+            return json.dumps(value)
+    return repr(value)
+
+
+def rule(index: int, kind: str, **options: object) -> str:
+    """One ``[[host]]`` of a kind."""
+    table = {"match": f"h{index}.test", "provider": kind, **RULES.get(kind, {}), **options}
+    return "[[host]]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in table.items())
+
+
+def keys_of(kind: type[Struct]) -> dict[str, inspect.Type]:
+    """Its keys, and their types."""
+    about = inspect.type_info(kind)
+    assert isinstance(about, inspect.StructType)
+    return {known.encode_name: known.type for known in about.fields}
+
+
+def written(kind: type[Struct], index: int, key: str, value: object) -> str:
+    """A rule with one wrong value: of its own, or of its source."""
+    tag = str(kind.__struct_config__.tag)
+    if kind in KINDS:
+        return rule(index, tag, **{key: value})
+    return rule(index, "header", secret={"source": tag, **PLACES.get(tag, {}), key: value})
+
+
+def mistakes(text: str) -> tuple[Mistake, ...]:
+    """What is wrong with it. Any other exception than ConfigError fails the test."""
+    try:
+        load(text, "f", home="/h")
+    except ConfigError as error:
+        return error.mistakes
+    return ()
+
+
+def _is_text(kind: inspect.Type) -> bool:
+    """Whether a key takes any text, and not a path or one of a few words."""
+    members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    plain = [member for member in members if not isinstance(member, inspect.NoneType)]
+    return bool(plain) and all(isinstance(member, inspect.StrType) for member in plain)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *SOURCES], ids=lambda kind: kind.__name__)
+def test_a_base_of_these_tables_is_right(kind: type[Struct]) -> None:
+    """Otherwise another mistake would be found than the one that is looked for."""
+    tag = str(kind.__struct_config__.tag)
+    text = rule(0, tag) if kind in KINDS else rule(0, "header", secret={"source": tag, **PLACES.get(tag, {})})
+    assert not mistakes(text)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *SOURCES], ids=lambda kind: kind.__name__)
+def test_a_text_that_nothing_can_use_is_a_mistake_of_every_key(kind: type[Struct]) -> None:
+    """Not a failure of the first question, which would blame the login that is stored."""
+    wrong = [
+        (key, name, text)
+        for key, about in keys_of(kind).items()
+        for name, text in TEXTS.items()
+        if _is_text(about) and not (key == "prefix" and not text)
+    ]
+    found = mistakes("".join(written(kind, index, key, text) for index, (key, _, text) in enumerate(wrong)))
+    said = {(mistake.path.partition("]")[0], mistake.path.rpartition(".")[2]) for mistake in found}
+    assert [(key, name) for index, (key, name, _) in enumerate(wrong) if (f"host[{index}", key) not in said] == []
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *SOURCES], ids=lambda kind: kind.__name__)
+def test_no_value_of_any_key_raises_anything_else(kind: type[Struct]) -> None:
+    """A value of another type, one that is out of range, one that is nested: it is taken, or it is a mistake with its line."""
+    for name, value in {**OTHERS, **TEXTS}.items():
+        text = "".join(written(kind, index, key, value) for index, key in enumerate(keys_of(kind)))
+        for mistake in mistakes(text):
+            assert mistake.line, (name, str(mistake))
+            assert "\0" not in str(mistake)
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ('provider = "header"\nsecret = { source = "file", path = "/a\\u0000b" }\n', "host[0].secret.path"),
+        ('provider = "exec"\ncommand = ["/a\\u0000b"]\n', "host[0].command[0]"),
+        ('provider = "exec"\ncommand = ["/a", "b\\u0000"]\n', "host[0].command[1]"),
+        ('provider = "exec"\ncommand = ["/a"]\nenv = { A = "b\\u0000" }\n', "host[0].env.A"),
+        ('provider = "oci"\nca_bundle = "/a\\u0000b"\n', "host[0].ca_bundle"),
+        ('provider = "none"\nclient_cert = "/a\\u0000b"\n', "host[0].client_cert"),
+    ],
+)
+def test_a_nul_is_a_mistake_in_paths_and_arguments_too(options: str, place: str) -> None:
+    """The operating system takes none, so that ``config check --deep`` and the daemon would hit a ValueError."""
+    found = mistakes(f'[[host]]\nmatch = "a.test"\n{options}')
+    assert [(mistake.path, "NUL character" in mistake.problem) for mistake in found] == [(place, True)]
+
+
+def test_arguments_may_have_lines() -> None:
+    """A script of a shell's, and a variable that has several lines, are texts for programs."""
+    command = 'command = ["/bin/sh", "-c", "a\\nb"]\nenv = { A = "x\\ny", B = "" }\n'
+    assert not mistakes(f'[[host]]\nmatch = "a.test"\nprovider = "exec"\n{command}')
+
+
+def test_a_value_that_is_a_whole_file_is_cut() -> None:
+    """Pasted in the wrong place, it would fill the screen; the end of the message says what was wanted."""
+    for key in ("provider", "match", "x" * 5000):
+        table = {"match": "a.test", "provider": "none", key: "b!" * 35_000}
+        found = mistakes("[[host]]\n" + "".join(f"{name} = {toml(value)}\n" for name, value in table.items()))
+        assert len(found) == 1
+        assert len(str(found[0])) < 1200
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ('"username"', 'wanted ["username", "password"], not a string'),
+        ("5", 'wanted ["username", "password"], not a number'),
+        ("{}", 'wanted ["username", "password"], not a table'),
+        ('["a"]', 'wanted ["username", "password"], not a list of 1'),
+        ('["a", "b", "c"]', 'wanted ["username", "password"], not a list of 3'),
+        ('["a", 1]', "wanted a string, not a number"),
+    ],
+)
+def test_a_pair_is_a_list_of_two(value: str, wanted: str) -> None:
+    """The only key of a fixed length."""
+    found = mistakes(f'[[host]]\nmatch = "a.test"\nprovider = "vault"\nsecret = {toml(VAULT)}\nbasic = {value}\n')
+    assert [mistake.problem for mistake in found] == [wanted]
+
+
+def _tables() -> Iterator[type[Struct]]:
+    """Every table of a configuration."""
+    todo = [*Base.__subclasses__()]
+    while todo:
+        table = todo.pop()
+        todo += table.__subclasses__()
+        if not table.__name__.startswith("_"):
+            yield table
+
+
+@cache
+def _forms() -> list[tuple[type[Struct], str, str]]:
+    """Each table and key whose value a message writes out as TOML."""
+    found = []
+    for table in _tables():
+        tag = str(table.__struct_config__.tag or "")
+        for key in keys_of(table):
+            form = _SHAPE.form(tag, key)
+            try:
+                tomllib.loads(f"x = {form}")
+            except tomllib.TOMLDecodeError:  # words, such as "a table [cache]"
+                continue
+            found.append((table, key, form))
+    return found
+
+
+def test_what_a_message_writes_out_is_a_value_of_that_key() -> None:
+    """A newcomer copies it: Vault's path is not a file's, and Google's scopes are not a registry's."""
+    wrong = []
+    for table, key, form in _forms():
+        document = {key: tomllib.loads(f"x = {form}")["x"]}
+        if fit(document, Shape(table)).mistakes and any(
+            path[:1] == (key,) for path, _ in fit(document, Shape(table)).mistakes
+        ):
+            wrong.append((table.__name__, key, form))
+            continue
+        tag, name = str(table.__struct_config__.tag), key
+        if table in KINDS or table in SOURCES:
+            found = mistakes(written(table, 0, name, document[key]))
+            wrong += [(tag, key, str(one)) for one in found if one.path.endswith(f".{key}") and "means" not in str(one)]
+    assert wrong == []
+
+
+def test_every_list_and_table_is_written_out() -> None:
+    """For a plain value its type says enough; how a list of sources or a table of headers looks, nobody guesses."""
+    missing = [
+        (table.__name__, key)
+        for table in _tables()
+        for key, about in keys_of(table).items()
+        if table.__name__ != "Settings" and _is_nested(about) and not _SHAPE.form(str(table.__struct_config__.tag), key)
+    ]
+    assert missing == []
+
+
+def _is_nested(kind: inspect.Type) -> bool:
+    members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    nested = (inspect.VarTupleType, inspect.TupleType, inspect.DictType, inspect.StructType)
+    return any(isinstance(member, nested) for member in members)
