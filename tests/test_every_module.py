@@ -78,7 +78,6 @@ THROUGH = {
     "core.ask.endpoint_reasons": "cli/test_explain.py",
     "core.formats.docker_keys": "sources/test_docker_config.py",
     "core.formats.docker_programs": "sources/test_docker_config.py",
-    "core.formats.go_json": "cli/test_bazelrc.py",
     "core.hints": "exchange/test_registry_token.py",
     "core.searched_text": "core/test_complaints.py",
     "core.formats.shape_words": "core/config/test_parse.py",

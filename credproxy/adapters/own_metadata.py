@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from credproxy.core.kinds.uses import NOT_INSTALLED, Library
 from credproxy.core.own_copy import OwnCopy
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _NAME = "credproxy"
@@ -72,7 +73,7 @@ def _source() -> tuple[str, bool]:
         if vcs := said.get("vcs_info"):
             return f"{vcs['vcs']}+{url}@{vcs['commit_id']}", False
         editable = bool(said.get("dir_info", {}).get("editable"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, KeyError, TypeError, AttributeError, *UNREADABLE):
         return "", False
     return (unquote(urlsplit(url).path) if url.startswith("file://") else url), editable
 

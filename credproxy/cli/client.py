@@ -13,6 +13,7 @@ from credproxy.cli.command_error import CommandError
 from credproxy.core.errors import Code, failed
 from credproxy.core.paths import SOCKET_PATH_LIMIT, helper_socket, log_file
 from credproxy.core.unit_names import SERVICE
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.helper import credproxy_helper
 
 
@@ -156,7 +157,7 @@ def its_log() -> str:
 def _retry_after(content: bytes) -> float:
     try:
         return float(json.loads(content)["error"]["retry_after"])
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError, *UNREADABLE):
         return 0.0
 
 
@@ -167,7 +168,10 @@ def ask(method: str, path: str, *, body: object = None) -> dict[str, object]:
 
 def as_object(content: bytes) -> dict[str, object]:
     """Read an answer. Raises CommandError if it is not a JSON object."""
-    answer = json.loads(content)
+    try:
+        answer = json.loads(content)
+    except UNREADABLE:
+        answer = None
     if not isinstance(answer, dict):
         raise CommandError("the daemon's answer is not the JSON that was expected", "are both of the same version?")
     return answer
@@ -178,5 +182,5 @@ def told(status: int, content: bytes) -> tuple[str, str]:
     try:
         error = json.loads(content)["error"]
         return f"{error['message']} ({error['code']})", error.get("hint", "")
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError, *UNREADABLE):
         return f"the daemon answered {status}", "see its log"

@@ -27,6 +27,7 @@ from credproxy.core.formats.login_file import EMPTY, parse_logins
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.paths import login_file
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _store(keyring: "WritableKeyring | None") -> None:
 
     try:
         given = msgspec.json.decode(_read(), type=_DockerLogin)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise CommandError("standard input is not the JSON of the docker helper protocol") from None
     key = _key(given.server)
     if not given.username:

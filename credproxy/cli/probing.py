@@ -21,6 +21,7 @@ from credproxy.cli.client import UnixConnection, told
 from credproxy.core.ask.carrier_messages import UNBOUND
 from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.unit_names import SERVICE, SOCKETS
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.doctor.daemon import HealthReply, SocketOutcome, SocketState
 from credproxy.doctor.machine import Machine
 from credproxy.doctor.service import Unit
@@ -79,7 +80,7 @@ def running(path: str) -> RunningDaemon:
         unbound = sum(str(one["confined"]).startswith(UNBOUND) for one in confined)
         worker = msgspec.convert(status["worker"], WorkerReport) if "worker" in status else None
         return RunningDaemon(str(status["version"]), clocks, unbound, worker)
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, http.client.HTTPException, KeyError, TypeError, AttributeError, *UNREADABLE):
         return RunningDaemon()
     finally:
         connection.close()

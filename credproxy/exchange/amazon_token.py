@@ -16,6 +16,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.ask.token_calls import TokenCall
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.statuses import transient
 
 
@@ -88,7 +89,7 @@ def _read(body: bytes, call: TokenCall) -> _TokenAnswer:
         if not call.username:
             return msgspec.json.decode(body, type=_TokenAnswer)
         found = msgspec.json.decode(body, type=_EcrAnswer).authorizationData
-    except (msgspec.DecodeError, UnicodeDecodeError):  # whose text may quote the answer
+    except UNREADABLE:  # whose text may quote the answer
         return _TokenAnswer()
     return next(iter(found), _TokenAnswer()) if isinstance(found, list) else found
 
@@ -127,7 +128,7 @@ def _code(response: Response) -> str:
     if not told:
         try:
             told = msgspec.json.decode(response.body, type=_ErrorAnswer).type
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             told = ""
     name = told.partition(":")[0].rpartition("#")[2]
     return name if _CODE.fullmatch(name) else ""

@@ -16,6 +16,7 @@ from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.statuses import transient
 
 
@@ -69,7 +70,7 @@ def cloudflare_keys(token: Secret, account: str | None) -> Generator[Request, Re
 def _read(response: Response, token: Secret) -> CloudflareKeys:
     try:
         found = msgspec.json.decode(response.body, type=_VerifyAnswer).result
-    except (msgspec.DecodeError, UnicodeDecodeError):  # whose text may quote the answer
+    except UNREADABLE:  # whose text may quote the answer
         found = None
     if found is None or not found.id:
         raise failed(Code.BAD_TOKEN, f"{_SUBJECT} answered without the id of the token", hint=_HINT)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from credproxy.core.ask.jwt import claims
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.scope import canonical, split
 
 
@@ -54,7 +55,7 @@ def access(text: str) -> tuple[str, ...] | None:
         return None
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
     lists = [value for name, value in found.items() if name.lower() == "access" and value is not None]
     if not lists:

@@ -31,6 +31,7 @@ from credproxy.core.ask.http_date import clock_ahead, server_time
 from credproxy.core.ask.lifetime import LONGEST
 from credproxy.core.ask.retry_after import retry_after
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.statuses import transient
 
 
@@ -166,7 +167,7 @@ def _read(wanted: TokenRequest, response: Response, status: HTTPStatus, kind: ty
         raise _refused(wanted, response)
     try:
         return msgspec.json.decode(response.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise _bad(wanted, "its answer is not what its documentation says") from None
 
 
@@ -249,7 +250,7 @@ def _limits(wanted: TokenRequest, response: Response) -> Failed | None:
 def _says(response: Response, word: str) -> bool:
     try:
         return word in msgspec.json.decode(response.body, type=_RefusalReply).message.lower()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
 
 

@@ -23,6 +23,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.jwt import claims
 from credproxy.core.errors import GATEWAY, Code, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.oauth_client import Field, OauthClient, post
 from credproxy.exchange.oauth_refusals import AskedFor, refusal
 from credproxy.exchange.oauth_server import OauthServer
@@ -189,7 +190,7 @@ def check_limited(server: OauthServer, limits: OauthLimits, *, token: OauthToken
     """
     try:
         said = msgspec.json.decode(claims(token.token.value.reveal()), type=_AudienceClaim).aud
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return
     named = {said} if isinstance(said, str) else set(said)
     more = sorted(named - {*limits.resource, *limits.audience})

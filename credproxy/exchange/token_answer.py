@@ -14,6 +14,7 @@ from credproxy.core.ask.http_date import server_time
 from credproxy.core.ask.jwt import life, whole_life
 from credproxy.core.ask.lifetime import LONGEST
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.granted import stated
 
 
@@ -71,7 +72,7 @@ def decode_object(body: bytes) -> dict[str, object] | None:
     """Read a JSON object strictly; None for any other value, a name that occurs twice, NaN or a byte order mark (U10)."""
     try:
         found: object = json.loads(body.decode(), object_pairs_hook=_once_each, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
     return found if isinstance(found, dict) else None
 

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from credproxy.core.ask.disclosure import outward
 from credproxy.core.ask.single_sign_on import REMEDY as SIGN_ON_REMEDY, single_sign_on
 from credproxy.core.errors import Code, Failure
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.gateway.headers import refused, warning
 from credproxy.gateway.incoming import Headers, Reply, UpstreamAnswer
 from credproxy.gateway.wanted import Wanted, What
@@ -183,6 +184,6 @@ def _specified(body: bytes) -> str | None:
         return None
     try:
         code = json.loads(body)["errors"][0]["code"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (LookupError, TypeError, *UNREADABLE):
         return None
     return code if isinstance(code, str) and code in _SPECIFIED else None

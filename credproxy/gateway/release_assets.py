@@ -22,6 +22,7 @@ from credproxy.core.ask.github_urls import API_HEADERS, ReleaseFile
 from credproxy.core.ask.http import Reach, Request
 from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.conversation import Conversation, H, Landed, Look, Looked, Step, going_round, lasting
@@ -82,7 +83,7 @@ def _named(name: str, assets: Sequence[_Asset]) -> int | None:
 def _read(body: bytes, kind: type[T], api: str) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         message = f"the API {api!r} describes a release in a way that its documentation does not"
         raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again") from None
 

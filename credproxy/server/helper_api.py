@@ -27,6 +27,7 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
 from credproxy.core.ask.worker_messages import WorkerReport
 from credproxy.core.errors import Code, failed
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.ports.clock import Clock
 from credproxy.ports.observability import Audit
 from credproxy.server.answer_memo import Memo
@@ -182,7 +183,7 @@ class HelperApi:
         body = await read_body(request, self._clock)
         try:
             wanted = msgspec.json.decode(body, type=_Match) if body.strip() else _Match()
-        except (msgspec.ValidationError, msgspec.DecodeError):
+        except UNREADABLE:
             raise failed(
                 Code.BAD_REQUEST, 'the request is not {"match": HOST} or {}', hint="credproxy flush [HOST]"
             ) from None

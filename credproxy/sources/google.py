@@ -18,6 +18,7 @@ from credproxy.core.ask.worker_messages import GoogleObjects, GoogleToken, Libra
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import GOOGLE
 from credproxy.core.kinds.sources.google import METADATA_HOSTS, NO_METADATA, PRODUCT, VARIABLE, GoogleSource
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.ports.clock import Clock
 from credproxy.ports.files import Files
 from credproxy.ports.libraries import CloudLibraries
@@ -197,7 +198,7 @@ class Google:
         """Read what is not secret. Raises Failed(credential_unreadable)."""
         try:
             found: object = msgspec.json.decode(content)
-        except msgspec.DecodeError:  # whose text may quote the file
+        except UNREADABLE:  # whose text may quote the file
             found = None
         if not isinstance(found, dict):
             problem = "is not a JSON object with a login of Google's"

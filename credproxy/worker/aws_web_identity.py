@@ -13,6 +13,7 @@ import msgspec
 
 from credproxy.core.ask.jwt import audiences, claims, life
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 OPERATION: Final = "AssumeRoleWithWebIdentity"
@@ -54,7 +55,7 @@ def _about(token: str) -> str:
     """What a token says of itself."""
     try:
         whose = msgspec.json.decode(claims(token), type=_Whose)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return "it is not a JWT"
     named = " and ".join(repr(one[:_SHOWN]) for one in audiences(token)) or "no audience"
     return f"it is for {named}, from the issuer {whose.iss[:_SHOWN]!r}, of the subject {whose.sub[:_SHOWN]!r}"

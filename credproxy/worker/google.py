@@ -13,6 +13,7 @@ import msgspec
 from google.auth import exceptions
 
 from credproxy.core.ask.worker_messages import GoogleToken, LibraryToken
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.worker.egress import Egress
 from credproxy.worker.google_credentials import GoogleCredentials, credentials_for, read_login
 from credproxy.worker.google_refusals import told
@@ -73,7 +74,7 @@ def _id_token(question: GoogleToken, token: str, egress: Egress, name: str) -> s
     answer = egress.send("POST", url, headers=headers, body=body)
     try:
         found: object = json.loads(answer.body)["token"] if answer.status == HTTPStatus.OK else None
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, *UNREADABLE):
         found = None
     if not isinstance(found, str):
         refusal = exceptions.RefreshError("unable to acquire impersonated credentials")

@@ -24,6 +24,7 @@ from google.oauth2 import credentials as user, service_account
 
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.worker_messages import GoogleObjects, GoogleToken
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.worker.google_refusals import incomplete
 from credproxy.worker.google_transport import GoogleTransport
 
@@ -71,7 +72,7 @@ def read_login(path: str) -> Mapping[str, object]:
             found: object = json.loads(file.read(_MOST))
     except OSError as error:
         raise unreadable(name, f"cannot be read: {(error.strerror or '').lower()}", hint=LOG_IN) from None
-    except ValueError:  # whose text may quote the file
+    except UNREADABLE:  # whose text may quote the file
         found = None
     if not isinstance(found, dict):
         raise unreadable(name, "is not a JSON object with a login of Google's", hint=LOG_IN)

@@ -14,6 +14,7 @@ import msgspec
 
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword, secret_of
 from credproxy.core.ask.stored import unreadable
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 HINT = 'store an access key there: a login with its id for a name, or {"AccessKeyId": ..., "SecretAccessKey": ...}'
@@ -69,7 +70,7 @@ def _fields(stored: Stored) -> Mapping[str, object]:
         return {}
     try:
         found: object = msgspec.json.decode(secret_of(stored).reveal())
-    except msgspec.DecodeError:  # whose text may quote the secret
+    except UNREADABLE:  # whose text may quote the secret
         return {}
     return found if isinstance(found, dict) else {}
 

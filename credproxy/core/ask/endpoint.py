@@ -22,7 +22,6 @@ Source: docs/design/exchanges.md#endpoints, SC-7 to SC-10; distribution registry
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from urllib.parse import unquote, unquote_plus
 import msgspec
 
 from credproxy.core.ask.names import RepositoryName
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 class Kind(Enum):
@@ -133,7 +133,7 @@ def _stated(path: str, query: str) -> Endpoint:
         return _OTHER
     try:
         state = json.loads(base64.urlsafe_b64decode(unquote(states[0]))[_STATE_DIGEST:])
-    except (binascii.Error, ValueError, RecursionError):
+    except UNREADABLE:
         return _OTHER
     name = state.get("Name") if isinstance(state, dict) else None
     return Endpoint(Kind.UPLOAD, name) if isinstance(name, str) and is_repository(name) else _OTHER

@@ -14,6 +14,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.empty import empty_answer
 from credproxy.core.ask.message import header_problem
 from credproxy.core.redact import mask_name
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _HEADERS = 32
@@ -47,7 +48,7 @@ def parse_helper_answer(output: bytes) -> HelperAnswer:
         raise HelperAnswerError("it printed nothing")
     try:
         printed: object = msgspec.json.decode(output)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise HelperAnswerError("its answer is not one JSON object") from None
     if not isinstance(printed, dict):
         raise HelperAnswerError("its answer is not one JSON object")

@@ -6,6 +6,7 @@ import binascii
 import msgspec
 
 from credproxy.core.ask.credential import Stored, secret_of
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _YEAR_10000 = 253_402_300_800
@@ -60,7 +61,7 @@ def audiences(token: str) -> tuple[str, ...]:
     """Whom a token is for; nothing if it does not say. Source: RFC 7519, section 4.1.3."""
     try:
         found = msgspec.json.decode(claims(token), type=_Audience).aud
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ()
     return (found,) if isinstance(found, str) else found
 
@@ -69,7 +70,7 @@ def _times(token: str) -> _Times | None:
     """The times of a token that says when it ends; None for every other text."""
     try:
         times = msgspec.json.decode(claims(token), type=_Times)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return None if times.exp is None or not 0 < times.exp < _YEAR_10000 else times
 

@@ -17,6 +17,7 @@ from credproxy.core.ask.credential import Handout, IdentityToken, Stored, UserPa
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.uri import shown
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 ANSWER_LIMIT = 8000
@@ -73,7 +74,7 @@ def decode_request(body: bytes) -> str:
         return _decode_other(body)
     try:
         return _decode_string(plain[1])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise _bad_request("the request is not valid JSON") from None
 
 
@@ -187,7 +188,7 @@ def _decode_other(body: bytes) -> str:
         _decode_any(body)  # stricter than json: UTF-8 only, no NaN, no control characters
         # Parsers differ in which of two equal members counts, so the decision could be about one and the action about the other.
         request: object = json.loads(body, object_pairs_hook=_once, parse_int=float)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise _bad_request("the request is not valid JSON") from None
     if not isinstance(request, dict):
         raise _bad_request("the request is not a JSON object")

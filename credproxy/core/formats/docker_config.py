@@ -17,7 +17,8 @@ from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.stored import login, unreadable
 from credproxy.core.formats.docker_keys import canonical_key, folded, hierarchy, host_of, login_again
-from credproxy.core.formats.go_json import REPLACEMENT, UNREADABLE, as_go_reads, broken_line, with_names
+from credproxy.core.formats.go_json import REPLACEMENT, as_go_reads, broken_line, with_names
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")

@@ -12,7 +12,8 @@ from credproxy.core.ask.credential import IdentityToken, PlainSecret, RegistryTo
 from credproxy.core.ask.docker_hub import HUB_KEY
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.formats.docker_keys import canonical_key
-from credproxy.core.formats.go_json import UNREADABLE, broken_line
+from credproxy.core.formats.go_json import broken_line
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _Members = dict[str, msgspec.Raw]

@@ -12,7 +12,8 @@ from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.stored import login, unreadable
 from credproxy.core.errors import Failed
 from credproxy.core.formats.docker_keys import canonical_key, login_again
-from credproxy.core.formats.go_json import UNREADABLE, as_go_reads, with_names
+from credproxy.core.formats.go_json import as_go_reads, with_names
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

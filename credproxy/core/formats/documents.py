@@ -12,13 +12,19 @@ from typing import NamedTuple
 
 import yaml
 
+from credproxy.core.formats.numbers import TOO_LARGE, line_of_digits
 from credproxy.core.formats.toml_lines import Path
+from credproxy.core.redact import cut_words
 
 
 NODES = 200_000
 """Values in a document, repeated ones counted: 4,096 rules of 48 values, which is more than 1 MiB holds of them."""
 
 _DEPTH = 16
+_WORD = 120
+_PROBLEM = 400
+"""Characters of one word, and of all, of what a message quotes: a key may be a whole file."""
+
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _REWRITTEN = re.compile(
     r"\+[0-9][0-9._]*|-?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|0[0-7_]+|[0-9]+_[0-9_]*|[0-9_]+\.[0-9_]*)"
@@ -44,7 +50,7 @@ class DocumentError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
         self.line = line
-        self.problem = problem
+        self.problem = cut_words(problem, _WORD, most=_PROBLEM)
 
 
 class _RepeatedError(Exception):
@@ -67,6 +73,8 @@ def read_json(text: str) -> Document:
         raise DocumentError(1, "nested too deeply") from None
     except _RepeatedError as error:
         raise DocumentError(_line_of_problem(as_yaml), f"the key {str(error)!r} is there twice") from None
+    except ValueError:  # the interpreter's own limit on the digits of a number
+        raise DocumentError(line_of_digits(text), TOO_LARGE) from None
     try:
         return Document(value, read_yaml(as_yaml).lines)
     except DocumentError:

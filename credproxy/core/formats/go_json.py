@@ -11,14 +11,9 @@ import json
 import re
 from collections.abc import Iterable
 
-import msgspec
-
 
 REPLACEMENT = "\ufffd"
 """Marks where text is lost."""
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What ``msgspec.json.decode`` raises for unexpected content; the last one for endless nesting."""
 
 _ESCAPE = re.compile(
     rb"""\\(?:
@@ -66,4 +61,6 @@ def _end(text: bytes) -> str:
             return f"line {error.lineno}"
     except RecursionError:
         return "it is nested too deeply"
+    except ValueError:  # a number of thousands of digits, which is complete
+        pass
     return "it ends too early"

@@ -19,6 +19,7 @@ from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.go_json import broken_line
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 SecretKept = Literal["keyring", "systemd-creds", "file"]
@@ -94,7 +95,7 @@ def parse_logins(content: bytes, where: str) -> LoginIndex:
     """Read it. Raises Failed(credential_unreadable): somebody else wrote it."""
     try:
         found = msgspec.json.decode(content, type=LoginIndex) if content.strip() else EMPTY
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         line = broken_line(content, error)
         said = "is not what credproxy login writes" + (f": {line}" if line else "")
         raise unreadable(where, said, hint=_WRITTEN_BY_OTHERS) from None

@@ -11,6 +11,7 @@ from credproxy.core.ask.stored import unreadable
 from credproxy.core.errors import Failed
 from credproxy.core.formats.checks import Problem
 from credproxy.core.formats.toml_types import Base, PublicText, UserName
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _PATH: Final = re.compile(r"[^.\x00-\x1f]+(\.[^.\x00-\x1f]+)*")
@@ -55,7 +56,7 @@ def parse_printed_json(output: bytes, fields: PrintedFields, *, where: str, hint
     """
     try:
         document: object = msgspec.json.decode(output)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # whose text may quote the secret
+    except UNREADABLE:  # whose text may quote the secret
         raise unreadable(where, "is not one value of JSON", hint=hint) from None
     found = _JsonDocument(document, where, hint)
     username = None if fields.username is None else found.text(fields.username)

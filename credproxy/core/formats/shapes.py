@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
+from credproxy.core.formats.numbers import BEYOND, fits
 from credproxy.core.formats.shape_words import (
     closest,
     described,
@@ -130,9 +131,9 @@ class _Fit:
             return self._brackets(kind, value, path, at)
         if isinstance(value, (list, dict)):
             return self._collection(kind, value, path, at)
-        if not isinstance(kind, inspect.LiteralType) or value in kind.values:
-            return value
-        return self._wrong(path, no_choice(value, kind.values))
+        if isinstance(kind, inspect.LiteralType) and value not in kind.values:
+            return self._wrong(path, no_choice(value, kind.values))
+        return value if fits(value) else self._wrong(path, BEYOND)
 
     def _takes(self, kind: inspect.Type, value: object) -> bool:
         plain = kind.type if isinstance(kind, inspect.Metadata) else kind

@@ -7,6 +7,7 @@ import re
 import tomllib
 from typing import NamedTuple
 
+from credproxy.core.formats.numbers import TOO_LARGE, line_of_digits
 from credproxy.core.formats.toml_lines import KEY
 
 
@@ -62,6 +63,9 @@ def parse_toml(text: str) -> Parsed:
         except RecursionError:
             mistakes.append((1, "lists or tables are nested too deeply"))
             break
+        except ValueError:  # the interpreter's own limit on the digits of a number
+            number = line_of_digits("\n".join(lines))
+            mistakes.append((number, TOO_LARGE))
         key = KEY.match(lines[number - 1])
         if key is None or _goes_on(lines[number - 1]):
             break
@@ -76,6 +80,8 @@ def _goes_on(line: str) -> bool:
         tomllib.loads(line)
     except tomllib.TOMLDecodeError as error:
         return str(error).startswith("Unclosed") or any(marks in line for marks in _LONG)
+    except ValueError:  # the digits of a number, which ends with its line
+        pass
     return False
 
 

@@ -15,6 +15,7 @@ from credproxy.core.formats.toml_types import HiddenText, PublicText
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.vault import WHOLE, VaultSource
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 _FIELD: Final = re.compile(r"\{([^{}]+)\}")
@@ -88,7 +89,7 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
             return {"username": stored.username, "password": stored.password.reveal()}
         try:
             found: object = msgspec.json.decode(secret_of(stored).reveal()) if isinstance(stored, PlainSecret) else None
-        except msgspec.DecodeError:  # whose text may quote the secret
+        except UNREADABLE:  # whose text may quote the secret
             found = None
         if not isinstance(found, dict):
             raise unreadable(f"the secret {name!r}", self.empty, hint=self.remedy)

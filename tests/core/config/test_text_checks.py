@@ -18,8 +18,8 @@ from credproxy.core.kinds import KINDS
 from credproxy.core.kinds.sources import SOURCES
 
 
-ENV = {"source": "env", "name": "X"}
-VAULT = {"source": "vault", "path": "secret/data/x", "address": "https://v.test"}
+ENV: dict[str, object] = {"source": "env", "name": "X"}
+VAULT: dict[str, object] = {"source": "vault", "path": "secret/data/x", "address": "https://v.test"}
 
 RULES: dict[str, dict[str, object]] = {
     "exec": {"command": ["/bin/x"]},
@@ -60,6 +60,8 @@ OTHERS: dict[str, object] = {
     "fraction": 1.5,
     "no end": float("inf"),
     "long": 1e308,
+    "beyond 64 bits": 2**63,
+    "beyond a float": 10**400,
     "list": [],
     "list of a number": [1],
     "list of texts": ["a", "a"],
@@ -86,7 +88,8 @@ def toml(value: object) -> str:
             return f"[{', '.join(map(toml, value))}]"
         case str():
             return json.dumps(value)
-    return repr(value)
+        case _:
+            return repr(value)
 
 
 def rule(index: int, kind: str, **options: object) -> str:
@@ -265,3 +268,15 @@ def _is_nested(kind: inspect.Type) -> bool:
     members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     nested = (inspect.VarTupleType, inspect.TupleType, inspect.DictType, inspect.StructType)
     return any(isinstance(member, nested) for member in members)
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["9" * 5000, "0x" + "f" * 9000, "1_" * 4500 + "1", "-" + "9" * 5000],
+    ids=["decimal", "hexadecimal", "with marks", "negative"],
+)
+def test_a_number_of_thousands_of_digits_is_a_mistake_with_its_line(number: str) -> None:
+    """The interpreter reads no more than 4,300; what is wrong below it is told as well."""
+    found = mistakes(f"allow_root = true\nempty_ttl = {number}\nx = 1\n")
+    assert [mistake.line for mistake in found] == [2, 3]
+    assert len(str(found[0])) < 200
