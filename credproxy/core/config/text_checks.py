@@ -3,18 +3,16 @@
 What a kind says about a value of its own is better; this is for the keys about which it says nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Final, get_type_hints
 
-from msgspec import Struct
+from msgspec import Struct, inspect
 
 from credproxy.core.ask.empty import blank
 from credproxy.core.formats.checks import Problem, within
+from credproxy.core.formats.shapes import PATH
+from credproxy.core.formats.toml_types import SHOWN
 
-
-_MAY_BE_EMPTY: Final = frozenset({"prefix"})
-"""Keys for which an empty text means something: nothing comes before the secret."""
 
 _NUL = "has a NUL character in it, which no path, program or variable can have"
 _UNSEEN = "has a character in it that cannot be seen, such as a line end: wanted printable text"
@@ -23,10 +21,10 @@ _EMPTY = "is empty: write a text, or leave the key out"
 
 def unusable_texts(table: Struct) -> Iterator[Problem]:
     """Give the place of each in a table, and in the tables within it."""
-    for key, is_path in _keys(type(table)).items():
+    for key, extra in _keys(type(table)).items():
         value = getattr(table, key)
-        if isinstance(value, str) and not is_path and value != _default(table, key):
-            problem = _problem(value, may_be_empty=key in _MAY_BE_EMPTY)
+        if isinstance(value, str) and PATH not in extra and value != _default(table, key):
+            problem = _problem(value, may_be_empty=extra.get(SHOWN) == "prefix")
             if problem:
                 yield (key,), problem
         else:
@@ -68,7 +66,13 @@ def _defaults(kind: type[Struct]) -> dict[str, object]:
 
 
 @cache
-def _keys(kind: type[Struct]) -> dict[str, bool]:
-    """The keys of a table, and whether each is a path, or a list that begins with one."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {key: "Annotated" in str(hints[key]) for key in kind.__struct_fields__}
+def _keys(kind: type[Struct]) -> dict[str, Mapping[str, object]]:
+    """The keys of a table, and what the type of each says about its text."""
+    about = inspect.type_info(kind)
+    assert isinstance(about, inspect.StructType)
+    return {known.encode_name: _extra(known.type) for known in about.fields}
+
+
+def _extra(kind: inspect.Type) -> Mapping[str, object]:
+    members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return next((member.extra or {} for member in members if isinstance(member, inspect.Metadata)), {})
