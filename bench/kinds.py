@@ -19,7 +19,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from run import BIN, Bench, end, show, spawn_time, status_kib
+from measuring import BIN, Bench, end, show, spawn_time, status_kib
 
 
 URLS = 10_000

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
-from run import BIN, CALLS_PER_ROUND, ROUNDS, Bench, show, spawn_time
+from measuring import BIN, CALLS_PER_ROUND, ROUNDS, Bench, show, spawn_time
 
 
 OBJECTS = 1000

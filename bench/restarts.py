@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from run import Row, show
+from measuring import Row, show
 
 
 HERE = Path(__file__).parent

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 
-BENCHES = sorted((Path(__file__).parents[1] / "bench").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "bench"
+BENCHES = sorted(FOLDER.glob("*.py"))
 
 
 def imported(bench: Path) -> Iterator[tuple[str, str]]:
@@ -27,6 +28,29 @@ def test_what_a_bench_imports_is_there(bench: Path) -> None:
         found = importlib.import_module(module)
         if name and not hasattr(found, name):
             importlib.import_module(f"{module}.{name}")
+
+
+def defined(bench: Path) -> set[str]:
+    """What a bench defines for the others."""
+    targets = (
+        [statement.name] if isinstance(statement, ast.ClassDef | ast.FunctionDef) else names(statement)
+        for statement in ast.parse(bench.read_text()).body
+    )
+    return {name for found in targets for name in found}
+
+
+def names(statement: ast.stmt) -> list[str]:
+    """What an assignment assigns to."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+@pytest.mark.parametrize("bench", BENCHES, ids=[bench.stem for bench in BENCHES])
+def test_what_a_bench_imports_from_another_is_there(bench: Path) -> None:
+    """They import one another by the name of the file, as scripts do."""
+    for node in ast.walk(ast.parse(bench.read_text())):
+        if isinstance(node, ast.ImportFrom) and (FOLDER / f"{node.module}.py") in BENCHES:
+            assert {alias.name for alias in node.names} <= defined(FOLDER / f"{node.module}.py")
 
 
 def test_some_bench_imports_the_product() -> None:
