@@ -27,6 +27,7 @@ from credproxy.core.ask.worker_messages import (
     WorkerReady,
 )
 from credproxy.core.errors import Failed
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 PYTHON = (sys.executable, "-I", "-m", "credproxy.worker")
@@ -178,7 +179,7 @@ class Worker:
         del descriptor
         try:
             message = self._read(frame)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._break("said something that is not understood")
             return
         match message:

@@ -37,6 +37,7 @@ from credproxy.core.ask.carrier_messages import (
 from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.token_bucket import Bucket
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.daemon.carrier_questions import CarrierQuestion, CarrierQuestions, MakesRelays, Office, PassedConnection
 from credproxy.ports.clock import Clock
 
@@ -178,7 +179,7 @@ class Carrier:
         self._said.take()
         try:
             message = self._decode(frame)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._break("says something that is not a message")
             return
         self.unheard = 0

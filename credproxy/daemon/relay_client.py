@@ -28,6 +28,7 @@ from credproxy.core.ask.relay_messages import (
     ToRelay,
 )
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.unreadable_json import UNREADABLE
 
 
 IDENTITIES = 64
@@ -169,7 +170,7 @@ class RelayClient:
         del descriptor  # it may send none
         try:
             message: FromRelay = self._read(frame)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._lost(self, "says something that is not a message")
             return
         self.unheard = 0

@@ -108,6 +108,10 @@ async def until_ended(pid: int) -> None:
     [
         ("sock.sendall(b'\\xff' * 4096)", "broke the rules of the channel"),
         ("sock.sendall(struct.pack('!I', 3) + b'\\xc1\\xc1\\xc1'); time.sleep(9)", "is not understood"),
+        (
+            "sock.sendall(struct.pack('!I', 9007) + b'\\x93\\xa5ready' + b'\\x91' * 9000); time.sleep(9)",
+            "is not understood",
+        ),
         ("sock.sendall(struct.pack('!I', 1 << 20) + b'x' * 99999); time.sleep(9)", "broke the rules of the channel"),
         ("say(WorkerReady(VERSION + 1)); time.sleep(9)", "is of another version than the daemon"),
         ("say(LibraryAnswered(1, LibraryToken('x'))); time.sleep(9)", "said something that nobody asked"),

@@ -405,6 +405,8 @@ async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:
         pytest.param(msgspec.msgpack.encode([99, 1]), id="unknown message"),
         pytest.param(msgspec.msgpack.encode([2, "x"]), id="other types"),
         pytest.param(b"\xff" * 60_000, id="long"),
+        pytest.param(b"\x92\x02" + b"\x91" * 60_000, id="lists in lists"),
+        pytest.param(msgspec.msgpack.encode(Said("info", "canary", {})).replace(b"canary", b"\xff" * 6), id="no UTF-8"),
     ],
 )
 async def test_garbage_ends_the_carrier_that_says_it(frame: bytes) -> None:

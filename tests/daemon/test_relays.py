@@ -318,19 +318,19 @@ async def test_one_that_is_not_made_in_time_fails() -> None:
 async def test_a_process_that_is_lost_ends_its_relays_and_the_next_question_starts_another() -> None:
     """Killed; or what it says is not a message."""
     async with world() as w:
-        for garbage in (False, True):
+        for garbage in (b"", b"\xc1", b"\x92\xa5ready" + b"\x91" * 10_000, b"\x92\xa5ready\xa1\xff"):
             held = await w.connect(Dial())
             process = w.births.born[-1]
             if garbage:
-                process.channel.send(b"\xc1")
+                process.channel.send(garbage)
             else:
                 process.channel.close()
             while w.relays.pids:
                 await settle()
             assert w.relays.running == 0
             held.close()
-        assert w.relays.lost == 2
-        assert [w.relays.ended(pid) for pid in (*w.births.killed, 1)] == [True, True, False]
+        assert w.relays.lost == 4
+        assert [w.relays.ended(pid) for pid in (*w.births.killed, 1)] == [True, True, True, True, False]
 
 
 async def test_one_that_hangs_is_killed_and_one_without_work_ends_with_its_keys() -> None:

@@ -125,10 +125,10 @@ def again_at(login: Login) -> float:
     """Boot-clock seconds from which a source looks the login up again.
 
     Before the renewal of anything obtained with it begins, whatever jitter was drawn: otherwise the renewal would be
-    given the old login once more.
+    given the old login once more. And within LONGEST, even if it says that it ends in a thousand years.
     """
     ends = [end for end in (login.until, None if login.keep is None else login.since + login.keep) if end is not None]
-    life = max(0.0, min(ends, default=login.since + STATIC_KEEP) - login.since)
+    life = min(LONGEST, max(0.0, min(ends, default=login.since + STATIC_KEEP) - login.since))
     return login.since + life - advisory(life, 1.0)
 
 

@@ -14,7 +14,8 @@ TOKEN_USER = "<token>"  # noqa: S105  docker's own word for "the secret is an id
 UNLOCK = "unlock it: log in to your desktop, or gnome-keyring-daemon --unlock; or log in with --store file"
 """What a person does about a keyring that cannot be read or written."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# With the halves of surrogate pairs that JSON may hold; those from U+DC80 are bytes that are not UTF-8, and can be sent.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 
 
 def from_text(text: str, username: str | None, *, where: str, hint: str = "") -> Stored:

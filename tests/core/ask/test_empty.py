@@ -4,7 +4,15 @@ import base64
 
 import pytest
 
-from credproxy.core.ask.credential import IdentityToken, PlainSecret, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import (
+    IdentityToken,
+    PlainSecret,
+    RegistryToken,
+    Secret,
+    Stored,
+    UserPassword,
+    secret_of,
+)
 from credproxy.core.ask.empty import blank, empty_answer, empty_header, empty_login
 from credproxy.core.ask.helper_answer import HelperAnswerError, parse_helper_answer
 from credproxy.core.ask.stored import from_text
@@ -174,3 +182,12 @@ def test_a_token_that_only_resembles_such_a_word_is_one(text: str) -> None:
     assert empty_login(PlainSecret(Secret(text))) is None
     assert empty_header("Authorization", [f"Bearer {text}"]) is None
     assert empty_login(UserPassword("somebody", Secret("null"))) is None
+
+
+@pytest.mark.parametrize("username", [None, "u", "<token>", "\ud800"])
+def test_half_a_surrogate_pair_is_not_a_secret_but_a_byte_of_another_encoding_is(username: str | None) -> None:
+    """JSON may hold the one, and nothing can carry it; a variable may hold the other, and it is sent as it is."""
+    with pytest.raises(Failed):
+        from_text("\ud800x", username, where="the secret 's'")
+    if username != "\ud800":
+        assert "\udce9x" in secret_of(from_text("\udce9x", username, where="the secret 's'")).reveal()

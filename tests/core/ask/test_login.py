@@ -3,7 +3,7 @@
 import pytest
 
 from credproxy.core.ask.credential import Lifetime, PlainSecret, Secret
-from credproxy.core.ask.lifetime import advisory, expires, length, remaining
+from credproxy.core.ask.lifetime import LONGEST, advisory, expires, length, remaining
 from credproxy.core.ask.login import STATIC_KEEP, Login, again_at, bounded, dressed
 from credproxy.core.errors import Code, Failed
 
@@ -75,6 +75,11 @@ def test_a_server_that_takes_a_login_knows_better_than_our_clock() -> None:
     """A clock that is six minutes ahead must not turn each new token into an expired one."""
     token = Lifetime(since=T, until=T + 3600)
     assert bounded(token, Login(STORED, T, until=T - 60), boot=T) == token
+
+
+def test_a_login_that_never_ends_is_looked_up_again_all_the_same() -> None:
+    """An issuer may name the year 9999: a new login has to be seen before."""
+    assert again_at(Login(STORED, T, until=T + 1e12)) <= T + LONGEST
 
 
 @pytest.mark.parametrize("sample", [0.0, 0.5, 0.999])
