@@ -12,7 +12,7 @@ from credproxy.core.ask.http import USER_AGENT, Dial, Request, Response
 from credproxy.core.ask.names import Authority
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.exchange.statuses import transient
-from credproxy.exchange.token_answer import decode_object
+from credproxy.exchange.token_answer import decode_object, is_token
 
 
 _REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -46,8 +46,8 @@ def acr_refresh_token(registry: Authority, token: Secret, *, tenant: str) -> Gen
     if response.status != HTTPStatus.OK:
         raise _refused(response, name, tenant)
     value = (decode_object(response.body) or {}).get("refresh_token")
-    if not isinstance(value, str) or not value:
-        raise failed(Code.BAD_TOKEN, f"{name} gave no refresh token", hint="ask its administrator")
+    if not is_token(value):
+        raise failed(Code.BAD_TOKEN, f"{name} gave no refresh token that can be used", hint="ask its administrator")
     return Secret(value)
 
 

@@ -14,10 +14,12 @@ import msgspec
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request, Response
+from credproxy.core.ask.lifetime import LONGEST
 from credproxy.core.ask.token_calls import TokenCall
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.statuses import transient
+from credproxy.exchange.token_answer import is_token
 
 
 _CODE: Final = re.compile(r"[A-Za-z]{3,60}")
@@ -78,10 +80,11 @@ def amazon_token(call: TokenCall, headers: tuple[tuple[str, Secret], ...]) -> Ge
     found = _read(response.body, call)
     end = found.expiresAt if found.expiresAt is not None else found.expiration
     token = _password(found.authorizationToken) if call.username else found.authorizationToken
-    if not token or end is None:
+    if not is_token(token) or end is None:
         message = f"{subject} answered without a token, or without its end"
         raise failed(Code.BAD_TOKEN, message, hint="see what it answers: aws ecr get-authorization-token")
-    return AmazonToken(Secret(token), response.sent, response.sent + end - response.wall, end)
+    left = min(end - response.wall, LONGEST)  # none lasts longer; milliseconds would be ages
+    return AmazonToken(Secret(token), response.sent, response.sent + left, response.wall + left)
 
 
 def _read(body: bytes, call: TokenCall) -> _TokenAnswer:

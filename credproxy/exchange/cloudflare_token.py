@@ -18,6 +18,7 @@ from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
 from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.statuses import transient
+from credproxy.exchange.token_answer import is_token
 
 
 API: Final = "https://api.cloudflare.com/client/v4"
@@ -72,7 +73,7 @@ def _read(response: Response, token: Secret) -> CloudflareKeys:
         found = msgspec.json.decode(response.body, type=_VerifyAnswer).result
     except UNREADABLE:  # whose text may quote the answer
         found = None
-    if found is None or not found.id:
+    if found is None or not is_token(found.id):
         raise failed(Code.BAD_TOKEN, f"{_SUBJECT} answered without the id of the token", hint=_HINT)
     if found.status and found.status != "active":
         raise failed(Code.BAD_CREDENTIALS, f"the token for {_SUBJECT} is {found.status[:12]!a}", hint=_HINT)

@@ -33,6 +33,7 @@ from credproxy.core.ask.retry_after import retry_after
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.statuses import transient
+from credproxy.exchange.token_answer import is_token
 
 
 BACK: float = 60.0
@@ -172,7 +173,7 @@ def _read(wanted: TokenRequest, response: Response, status: HTTPStatus, kind: ty
 
 
 def _issued(wanted: TokenRequest, response: Response, found: _TokenReply) -> InstallationToken:
-    if not found.token.isascii() or not found.token.isprintable() or not found.token or " " in found.token:
+    if not is_token(found.token):
         raise _bad(wanted, "its answer holds no usable token")
     if found.expires_at.tzinfo is None:
         raise _bad(wanted, "its answer does not say when the token ends")

@@ -11,7 +11,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import USER_AGENT, Dial, Request, Response
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.exchange.statuses import transient
-from credproxy.exchange.token_answer import decode_object
+from credproxy.exchange.token_answer import decode_object, is_token
 
 
 SUBJECT = "GitHub's server of identity tokens"
@@ -44,8 +44,10 @@ def ask_job_token(url: str, bearer: Secret, *, audience: str) -> Generator[Reque
     if response.status != HTTPStatus.OK:
         raise _refused(response)
     value = (decode_object(response.body) or {}).get("value")
-    if not isinstance(value, str) or not value:
-        raise failed(Code.BAD_TOKEN, f"{SUBJECT} gave no token: its answer has no value", hint=_STARTED_ANEW)
+    if not is_token(value):
+        raise failed(
+            Code.BAD_TOKEN, f"{SUBJECT} gave no token: its answer has no value that can be used", hint=_STARTED_ANEW
+        )
     return Secret(value)
 
 

@@ -25,7 +25,7 @@ from credproxy.exchange.oauth_code import challenge_of
 from credproxy.exchange.oauth_refusals import error_of, refusal
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import OauthLimits, OauthToken, Proof, asked, issued
-from credproxy.exchange.token_answer import decode_object
+from credproxy.exchange.token_answer import decode_object, is_token
 
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -130,11 +130,11 @@ def _begun(server: OauthServer, response: Response, verifier: Secret) -> DeviceL
     complete = _page(server, found.get("verification_uri_complete"))
     # A QR code shows nobody where it leads: only to the place that is shown.
     complete = complete if url and complete and parse_uri(complete).origin == parse_uri(url).origin else ""
-    if not isinstance(code, str) or not code or not isinstance(user_code, str) or not _typeable(user_code) or not url:
+    if not is_token(code) or not isinstance(user_code, str) or not _typeable(user_code) or not url:
         message = f"{server.subject} began no login: its answer holds no code, or no page to type it in"
         raise failed(Code.BAD_TOKEN, message, hint="ask its administrator")
-    life = min(_seconds(found.get("expires_in"), _LIFE), _LONGEST_LIFE)
-    interval = min(_seconds(found.get("interval"), INTERVAL), _LONGEST_INTERVAL)
+    life = _seconds(found.get("expires_in"), _LIFE, most=_LONGEST_LIFE)
+    interval = _seconds(found.get("interval"), INTERVAL, most=_LONGEST_INTERVAL)
     return DeviceLogin(user_code, url, complete, interval, response.sent + life, Secret(code), verifier)
 
 
@@ -153,7 +153,7 @@ def _page(server: OauthServer, url: object) -> str:
         return ""
 
 
-def _seconds(value: object, usual: float) -> float:
+def _seconds(value: object, usual: float, *, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
         return usual
-    return float(value)
+    return float(min(value, most))  # before it is converted, which fails for a number of 400 digits

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeGuard
 
 from credproxy.core.ask.credential import Lifetime, Secret
 from credproxy.core.ask.http import Response
@@ -56,16 +57,21 @@ def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False
     value = found.get("access_token")
     if not isinstance(value, str) or not value:
         value = found.get("token")
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+    if not is_token(value):
         raise _bad(subject, "its answer holds no usable token")
     left = _left(found, value, response, trust_jwt_exp=trust_jwt_exp)
     refresh = found.get("refresh_token")
     return Token(
         Secret(value),
         Lifetime(since=response.sent, until=response.sent + left),
-        Secret(refresh) if isinstance(refresh, str) and _TOKEN.fullmatch(refresh) else None,
+        Secret(refresh) if is_token(refresh) else None,
         stated(value, found.get("scope")),
     )
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Whether a value is a token that can be sent: of visible ASCII (RFC 6750, section 2.1), and no longer than a header may be."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 def decode_object(body: bytes) -> dict[str, object] | None:

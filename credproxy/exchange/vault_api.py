@@ -6,7 +6,7 @@ Source: the HTTP API of both: /auth/METHOD/login, /auth/token/renew-self, /auth/
 
 import json
 from collections.abc import Generator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from credproxy.core.ask.credential import Secret, reveal
 from credproxy.core.ask.http import USER_AGENT, Method, Request, Response
 from credproxy.core.ask.vault_values import Lease, VaultLogin, VaultSecret, VaultServer, VaultToken
 from credproxy.core.errors import Code, failed
-from credproxy.exchange.token_answer import decode_object
+from credproxy.exchange.token_answer import decode_object, is_token
 from credproxy.exchange.vault_refusals import (
     beyond_policy,
     errors_of,
@@ -27,6 +27,9 @@ from credproxy.exchange.vault_refusals import (
 
 
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+_LONGEST = 1e9
+"""Seconds, some thirty years, that are believed of a lease: Vault has none that is longer, and sums of more mean nothing."""
 
 
 def log_in(server: VaultServer, login: VaultLogin) -> Generator[Request, Response, VaultToken]:
@@ -137,7 +140,7 @@ def _body(server: VaultServer, response: Response) -> dict[str, object]:
 def _token(server: VaultServer, response: Response) -> VaultToken | None:
     found = _table(_body(server, response).get("auth"))
     value = found.get("client_token")
-    if not isinstance(value, str) or not value:
+    if not is_token(value):
         return None
     return VaultToken(
         Secret(value), _lease(response, found.get("lease_duration"), renewable=found.get("renewable") is True)
@@ -170,8 +173,9 @@ def _lease(response: Response, seconds: object, *, renewable: bool, name: str = 
 
 def _seconds(value: object) -> float | None:
     """A duration; None for 0, and for anything else."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and isinstance(value, (int, float)) and value > 0 else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        return None
+    return float(min(value, _LONGEST))  # before it is converted, which fails for a number of 400 digits
 
 
 def _moment(text: object) -> float | None:
@@ -179,9 +183,10 @@ def _moment(text: object) -> float | None:
     if not isinstance(text, str) or not text:
         return None
     try:
-        return datetime.fromisoformat(text).timestamp()
+        found = datetime.fromisoformat(text)
     except ValueError:
         return None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _data(response: Response) -> object:

@@ -135,7 +135,7 @@ def _no_namespace(server: VaultServer) -> Failed:
 def _version(mount: Mapping[str, object]) -> str | None:
     """The version of a KV engine; None for any other engine."""
     options = mount.get("options")
-    if mount.get("type") not in {"kv", "generic"}:
+    if mount.get("type") not in ("kv", "generic"):  # not a set: it may be a list
         return None
     found = options.get("version") if isinstance(options, dict) else None
     return found if isinstance(found, str) else "1"
