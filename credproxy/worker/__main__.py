@@ -82,11 +82,15 @@ class _Desk:
 
 
 def _unexpected(error: BaseException, call: LibraryCall) -> Failure:
-    """Describe an unexpected exception by its type and where it was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{last.filename.rpartition('site-packages/')[2]}:{last.lineno}"
-    message = f"{call.question.library} raised {type(error).__name__} at {where}"
-    return Failure(Code.INTERNAL, message, f"see whether it works by hand: {call.question.by_hand}")
+    """Describe an unexpected exception by its type and where it was raised: a library may raise any for an odd answer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename.rpartition('site-packages/')[2]}:{frames[-1].lineno}"
+    said, hint = f"{type(error).__name__} at {where}", f"see whether it works by hand: {call.question.by_hand}"
+    packages = {f"/{library.module(sys.platform).partition('.')[0]}/" for library in LIBRARIES}
+    if any(package in frame.filename for frame in frames for package in packages):
+        message = f"{call.question.library} cannot make anything of what it was answered ({said})"
+        return Failure(Code.BAD_TOKEN, message, hint)
+    return Failure(Code.INTERNAL, f"{call.question.library} raised {said}", hint)
 
 
 def serve(daemon: socket.socket) -> None:

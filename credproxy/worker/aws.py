@@ -8,8 +8,10 @@ Source: botocore/credentials.py of botocore 1.44; docs.aws.amazon.com "Credentia
 """
 
 import functools
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final, NoReturn
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -30,6 +32,8 @@ _SESSION: Final = "credproxy"
 
 _ATTEMPTS: Final = 2
 """Of one request: a caller waits for eight seconds, and the library would try for longer."""
+
+_SAYS_NOTHING: Final = b"<ErrorResponse><Error><Code>-</Code></Error></ErrorResponse>"
 
 _REGIONS: Final = {"arn:aws-cn:": "cn-north-1", "arn:aws-us-gov:": "us-gov-west-1"}
 
@@ -64,7 +68,9 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
         if question.role_arn is None:
             return AwsAccess(keys.access_key or "", keys.secret_key or "", keys.token or "", until)
         return _assumed(session, found, question.role_arn)
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except RecursionError:  # of an answer; below, a RuntimeError is the library's own
+        raise
+    except (BotoCoreError, ClientError, RuntimeError, ValueError) as error:
         raise told(error, question, profile=_profile(session), said=_scoped(session)) from None
 
 
@@ -86,7 +92,18 @@ class _Sender:
         assert body is None or isinstance(body, (bytes, bytearray))  # nothing here is streamed
         headers = {str(name): _text(value) for name, value in request.headers.items()}
         found = self._egress.send(request.method or "GET", request.url or "", headers=headers, body=bytes(body or b""))
-        return AWSResponse(request.url, found.status, HTTPHeaders.from_dict(dict(found.headers)), _ReadBody(found.body))
+        said = found.body
+        if found.status != HTTPStatus.OK and not _is_refusal(said):
+            said = _SAYS_NOTHING if body and b"Action=" in body else b""
+        return AWSResponse(request.url, found.status, HTTPHeaders.from_dict(dict(found.headers)), _ReadBody(said))
+
+
+def _is_refusal(body: bytes) -> bool:
+    """Whether a body is one of Amazon's, not of what is on the way: the library reads it before it looks at the status."""
+    try:
+        return b"<ErrorResponse" in body or isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _ReadBody:

@@ -5,6 +5,7 @@ Source: botocore/exceptions.py of botocore 1.44; docs.aws.amazon.com, "Common er
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from shlex import quote as shell
 from typing import Final
 
@@ -86,7 +87,12 @@ def told(error: Exception, question: AwsChain, *, profile: str, said: Mapping[st
 
 
 def _of_profile(error: Exception, *, name: str, option: str) -> Failed:
-    """What is wrong in the files of Amazon's tools."""
+    """What is wrong in the files of Amazon's tools, or with what they lead to."""
+    if isinstance(error, RuntimeError):  # the only one that it raises
+        message = f"the access key that {name} gave had ended when it came: it is an old one, or this machine's clock is wrong"
+        return failed(
+            Code.EXPIRED_ON_ARRIVAL, message, hint=f"timedatectl, then aws configure export-credentials{option}"
+        )
     if isinstance(error, ProfileNotFound):
         return unreadable(name, "is in none of the files of Amazon's tools", hint=f"aws configure{option}")
     if isinstance(error, MissingDependencyException):
@@ -124,7 +130,7 @@ def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) 
     if code in _UNKNOWN:
         message = f"Amazon does not know the access key of {name}: {code}"
         return failed(Code.BAD_CREDENTIALS, message, hint=f"store one that it knows: aws configure{option}")
-    if code in _BUSY or _status(error) >= 500:  # noqa: PLR2004  a server's error
+    if _passes(error):
         return failed(Code.UPSTREAM_UNAVAILABLE, f"Amazon answers {code}", hint="try again in a minute")
     role = f"the role {question.role_arn!r}" if question.role_arn is not None else f"the role of {name}"
     message = f"{role} is not to be had: Amazon says {code} to {error.operation_name}"
@@ -133,14 +139,19 @@ def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) 
 
 
 def _code(error: ClientError) -> str:
-    found = str(error.response.get("Error", {}).get("Code", ""))
+    found = str(error.response.get("Error", {}).get("Code") or "")
     return found if _CODE.fullmatch(found) else "an error"
 
 
 def _final(error: ClientError) -> str:
     """The code of a refusal that waiting does not change; "" for any other."""
-    code = _code(error)
-    return "" if code in _BUSY or _status(error) >= 500 else code  # noqa: PLR2004  as above
+    return "" if _passes(error) else _code(error)
+
+
+def _passes(error: ClientError) -> bool:
+    """Whether waiting may help."""
+    status = _status(error)
+    return _code(error) in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _status(error: ClientError) -> int:

@@ -23,6 +23,10 @@ from credproxy.worker.azure_transport import AzureTransport
 from credproxy.worker.egress import Egress
 
 
+_LATEST: Final = 1e12
+"""POSIX seconds that an end may be at: a server may have named any number, and not each is a float."""
+
+
 class _AzureCredential(Protocol):
     """The part of the library's credentials that is used."""
 
@@ -61,9 +65,9 @@ def azure_token(question: AzureToken, limit: float) -> LibraryToken:
         except CredentialUnavailableError as error:  # not this one, ask the next
             tried[way] = error
         except (AzureError, ValueError) as error:
-            raise azure_refusal(error, way) from None
+            raise azure_refusal(error, way, scope=question.scope) from None
         else:
-            return LibraryToken(found.token, float(found.expires_on))
+            return LibraryToken(found.token, float(min(found.expires_on, _LATEST)))
     raise unavailable(tried)
 
 

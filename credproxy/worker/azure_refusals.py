@@ -22,6 +22,12 @@ _NAMES: Final[Mapping[AzureWay, str]] = {
     "cli": "the login of az",
 }
 
+_OF_TENANT = "az login --tenant TENANT, of the tenant that has what you want"
+_CERTIFICATES = "see which it has: az ad app credential list --cert --id CLIENT_ID"
+_FEDERATED = (
+    "shows a token that no federated credential of the application is for",
+    "compare its issuer, subject and audience with az ad app federated-credential list --id CLIENT_ID",
+)
 _ANOTHER = "make another one: az ad app credential reset --id CLIENT_ID"
 _MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "AADSTS7000215": ("has a client secret that is not the application's", _ANOTHER),
@@ -35,14 +41,43 @@ _MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "AADSTS70043": ("has expired, as the organisation wants it", _LOG_IN),
     "AADSTS700082": ("has expired, since it was not used for long", _LOG_IN),
     "AADSTS50173": ("was revoked, as by a changed password", _LOG_IN),
+    "AADSTS50132": ("was revoked, as by a changed password", _LOG_IN),
+    "AADSTS50133": ("was revoked, as by a changed password", _LOG_IN),
+    "AADSTS70008": ("has expired, since it was not used for long", _LOG_IN),
+    "AADSTS50079": ("has to be confirmed with a second factor, which has to be set up", _LOG_IN),
+    "AADSTS50034": ("is of a user who is not in that tenant", _OF_TENANT),
+    "AADSTS50020": ("is of a user who is not in that tenant", _OF_TENANT),
+    "AADSTS90072": ("is of a user who is not in that tenant", _OF_TENANT),
+    "AADSTS50057": ("is of a user who is disabled", "log in as another one, or ask an administrator: az login"),
+    "AADSTS53003": (
+        "is kept out by a rule for conditional access",
+        "az login, with a device and a network that it takes",
+    ),
+    "AADSTS530003": ("is kept out by a rule for conditional access", "az login, on a device that is managed"),
+    "AADSTS65001": ("has no consent for the API", "az login --scope SCOPE; an administrator may have to consent"),
+    "AADSTS7000112": (
+        "names an application that is disabled",
+        "have it enabled: az ad sp update --id CLIENT_ID --set accountEnabled=true",
+    ),
+    "AADSTS700027": ("is signed with a certificate that the application does not have", _CERTIFICATES),
+    "AADSTS900023": ("names a tenant that cannot be one", "correct the tenant: az account list --query [].tenantId"),
+    "AADSTS70021": _FEDERATED,
+    "AADSTS700211": _FEDERATED,
+    "AADSTS700212": _FEDERATED,
+    "AADSTS700213": _FEDERATED,
+    "AADSTS50196": (
+        "was used too often, by something that asks again and again",
+        "find it, and try again in five minutes",
+    ),
 }
+"""By code: the rest of a sentence about a login, and what is done about it; ``SCOPE`` is the one that was asked for."""
 
 
 _UNASSIGNED = ("no identity has been assigned", "identity not found")
 
 
-def azure_refusal(error: Exception, way: AzureWay) -> Failed:
-    """Say why there is no token."""
+def azure_refusal(error: Exception, way: AzureWay, *, scope: str) -> Failed:
+    """Say why there is no token of a scope."""
     ours = _ours(error)
     if ours is not None:
         return ours
@@ -50,7 +85,7 @@ def azure_refusal(error: Exception, way: AzureWay) -> Failed:
     code = next(iter(_CODE.findall(text)), "")
     if code in _MEANINGS:
         problem, remedy = _MEANINGS[code]
-        return failed(Code.BAD_CREDENTIALS, f"{name} {problem} ({code})", hint=remedy)
+        return failed(Code.BAD_CREDENTIALS, f"{name} {problem} ({code})", hint=remedy.replace("SCOPE", scope))
     if way == "cli" and "az login" in text.lower():
         return failed(Code.BAD_CREDENTIALS, f"{name} has expired, or there is none", hint=_LOG_IN)
     if isinstance(error, ValueError):
@@ -60,7 +95,8 @@ def azure_refusal(error: Exception, way: AzureWay) -> Failed:
             hint="correct AZURE_TENANT_ID and AZURE_CLIENT_ID, or the rule",
         )
     said = f" ({code})" if code else ""
-    hint = _LOG_IN if way == "cli" else "see what Microsoft says of it: https://login.microsoftonline.com/error"
+    page = f"https://login.microsoftonline.com/error?code={code.removeprefix('AADSTS')}".removesuffix("?code=")
+    hint = _LOG_IN if way == "cli" else f"see what Microsoft says of it: {page}"
     return failed(Code.BAD_CREDENTIALS, f"Microsoft Entra ID refuses {name}{said}", hint=hint)
 
 

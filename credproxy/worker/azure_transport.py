@@ -1,13 +1,18 @@
 """azure-identity's way to the network: azure-core's seam for a transport, over ``egress``."""
 
+import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from azure.core.rest import HttpRequest
 
-from credproxy.worker.egress import Egress, EgressAnswer
+from credproxy.core.ask.retry_after import retry_after
+from credproxy.core.errors import Code, failed
+from credproxy.worker.egress import Egress
+from credproxy.worker.http_answer import EgressAnswer
 
 
 class AzureAnswer:
@@ -28,6 +33,10 @@ class AzureAnswer:
     def text(self, encoding: str | None = None) -> str:
         """Its body as text."""
         return self._body.decode(encoding or "utf-8", "replace")
+
+
+_PAUSE = 0.25
+"""Seconds before a server that cannot answer now is asked again."""
 
 
 class AzureTransport:
@@ -58,10 +67,30 @@ class AzureTransport:
         """Send a request.
 
         Raises:
-            Failed: not an error of the library's, which would try again for longer than anybody waits.
+            Failed: not an error of the library's, which would try again for longer than anybody waits, and then call it a
+                refusal of the login; a server that cannot answer now is asked twice.
         """
-        headers, body = request.headers, _body(request.content)
-        return AzureAnswer(request, self._egress.send(request.method, request.url, headers=headers, body=body))
+        answer = self._answer(request)
+        if _busy(answer):
+            time.sleep(_PAUSE)
+            answer = self._answer(request)
+        if not _busy(answer):
+            return AzureAnswer(request, answer)
+        host = urlsplit(request.url).hostname
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            pause = retry_after(tuple(answer.headers.items()), None)
+            message = f"host {host!r} asks to come back later"
+            raise failed(Code.RATE_LIMITED, message, hint="try again in a minute", retry_after=pause)
+        message = f"host {host!r} cannot give a token now: it answers {answer.status}"
+        raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again in a minute")
+
+    def _answer(self, request: HttpRequest) -> EgressAnswer:
+        body = _body(request.content)
+        return self._egress.send(request.method, request.url, headers=request.headers, body=body)
+
+
+def _busy(answer: EgressAnswer) -> bool:
+    return answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _body(content: object) -> bytes | None:

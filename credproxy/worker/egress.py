@@ -11,7 +11,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -20,10 +19,11 @@ from credproxy.adapters.addresses import Resolve, system_resolve
 from credproxy.adapters.dial import allowed, unread
 from credproxy.adapters.tls_trust import trust, version
 from credproxy.core.ask.credential import reveal
-from credproxy.core.ask.http import BODY_LIMIT, Dial
+from credproxy.core.ask.http import Dial
 from credproxy.core.ask.proxy import Proxy, proxy_of
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.cloud_libraries import LIBRARIES
+from credproxy.worker.http_answer import EgressAnswer, Patience, read_answer
 
 
 METADATA = frozenset(
@@ -54,19 +54,6 @@ _VARIABLES: Final = tuple(
 """Of the environment, that say where something is asked: a message names the one that did."""
 
 _CONNECT = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class EgressAnswer:
-    """What came back. Its body may be a secret.
-
-    Attributes:
-        headers: names in lower case; of several with one name the last.
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
 
 
 def connect_to(sock: socket.socket, address: tuple[object, ...]) -> None:
@@ -132,19 +119,18 @@ class Egress:
         """
         parts = urlsplit(url)
         host = parts.hostname or ""
+        patience = Patience(self._end, timeout)
         try:
             metadata = _is_metadata(host)
             proxy = None if metadata or parts.scheme == "http" else proxy_of(self._proxy)
             dial = Dial(own=True, ca_bundle=self._bundle, metadata=metadata)
-            left = self._end - time.monotonic()  # noqa: TID251  see above
-            seconds = max(0.01, left if timeout is None else min(timeout, left))
-            connection = _connected(parts, dial, proxy, self._network, seconds=min(_CONNECT, seconds))
+            connection = _connected(parts, dial, proxy, self._network, patience)
             try:
-                connection.sock.settimeout(seconds)
+                connection.sock.settimeout(patience.left())
                 connection.request(
                     method, f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", body, dict(headers)
                 )
-                return _read(connection.getresponse(), _name(host))
+                return read_answer(connection.sock, method, patience, _name(host))
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -170,19 +156,21 @@ class _GuardedError(OSError):
 
 
 def _connected(
-    parts: SplitResult, dial: Dial, proxy: Proxy | None, network: Network, *, seconds: float
+    parts: SplitResult, dial: Dial, proxy: Proxy | None, network: Network, patience: Patience
 ) -> http.client.HTTPConnection:
     """Connect to where a URL goes, straight or through a proxy."""
     host, encrypted = parts.hostname or "", parts.scheme == "https"
     if parts.scheme not in {"http", "https"} or not host:
         raise http.client.InvalidURL
     port = parts.port or (443 if encrypted else 80)
-    made = http.client.HTTPConnection(host, port, timeout=seconds)
+    made = http.client.HTTPConnection(host, port)
     place = (host, port) if proxy is None else (proxy.host, proxy.port)
-    sock = _dialled(place, dial, network, seconds=seconds, plain=not encrypted)
+    patience = patience._replace(end=min(patience.end, time.monotonic() + _CONNECT))  # noqa: TID251  as above
+    sock = _dialled(place, dial, network, patience, plain=not encrypted)
     try:
         if encrypted and proxy is not None:
-            _tunnel(sock, proxy, f"{host}:{port}")
+            _tunnel(sock, proxy, f"{host}:{port}", patience)
+        sock.settimeout(patience.left())
         made.sock = (
             _context(dial.ca_bundle, version(dial)).wrap_socket(sock, server_hostname=host) if encrypted else sock
         )
@@ -192,7 +180,7 @@ def _connected(
     return made
 
 
-def _dialled(place: tuple[str, int], dial: Dial, network: Network, *, seconds: float, plain: bool) -> socket.socket:
+def _dialled(place: tuple[str, int], dial: Dial, network: Network, patience: Patience, *, plain: bool) -> socket.socket:
     failure: OSError = OSError("no address")
     for family, kind, protocol, _, address in network.resolve(*place):
         where = str(address[0])
@@ -202,8 +190,8 @@ def _dialled(place: tuple[str, int], dial: Dial, network: Network, *, seconds: f
             failure = _GuardedError(where, plain=True)
         else:
             made = socket.socket(family, kind, protocol)
-            made.settimeout(seconds)
             try:
+                made.settimeout(patience.left())
                 network.connect(made, address)
             except OSError as error:
                 made.close()
@@ -213,7 +201,7 @@ def _dialled(place: tuple[str, int], dial: Dial, network: Network, *, seconds: f
     raise failure
 
 
-def _tunnel(sock: socket.socket, proxy: Proxy, place: str) -> None:
+def _tunnel(sock: socket.socket, proxy: Proxy, place: str, patience: Patience) -> None:
     """Have a proxy connect a socket to a place. Source: RFC 9110, section 9.3.6."""
     asking = http.client.HTTPConnection(proxy.host, proxy.port)
     asking.sock = sock
@@ -222,9 +210,7 @@ def _tunnel(sock: socket.socket, proxy: Proxy, place: str) -> None:
     if proxy.authorization is not None:
         asking.putheader("Proxy-Authorization", reveal(proxy.authorization))
     asking.endheaders()
-    with http.client.HTTPResponse(sock, method="CONNECT") as response:
-        response.begin()
-        status = response.status
+    status = read_answer(sock, "CONNECT", patience, proxy.name).status
     if status != HTTPStatus.OK:
         raise failed(
             Code.UPSTREAM_UNAVAILABLE,
@@ -238,14 +224,6 @@ def _context(bundle: str | None, changed: int) -> ssl.SSLContext:
     """A TLS context, the same until a bundle changes; to build one takes milliseconds."""
     del changed
     return trust(Dial(ca_bundle=bundle))
-
-
-def _read(response: http.client.HTTPResponse, name: str) -> EgressAnswer:
-    with response:
-        body = response.read(BODY_LIMIT + 1)
-    if len(body) > BODY_LIMIT:
-        raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {BODY_LIMIT} bytes")
-    return EgressAnswer(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
 
 
 def _is_metadata(host: str) -> bool:

@@ -20,6 +20,9 @@ _TEXT = 4096
 _CLOCK = ("reasonable timeframe", "iat and exp", "issued in the future", "not yet valid")
 """What Google says of an assertion whose times are wrong."""
 
+_NONE = re.compile(r"metadata service\. status: 4[0-9]{2}\b")
+"""What the library says of a machine without a service account."""
+
 _REAUTHENTICATE = ("invalid_rapt", "rapt_required", "reauth")
 """An organisation wants its users to log in again every few hours."""
 
@@ -57,10 +60,10 @@ def told(error: Exception, name: str, *, kind: str) -> Failed:
     """
     text = _said(error)
     again = _FAULT.get(kind, _LOG_IN)
+    if kind == "metadata" or getattr(error, "retryable", False):
+        return _not_now(text, name, again)
     if isinstance(error, ValueError) and not isinstance(error, exceptions.RefreshError):
         return incomplete(name, type(error).__name__)
-    if kind == "metadata" or getattr(error, "retryable", False):
-        return failed(Code.UPSTREAM_UNAVAILABLE, f"Google gives no token for {name} now", hint="try again in a minute")
     if kind == "external_account" and any(part in text for part in _NO_SUBJECT):
         hint = "see whether it is where the file's credential_source says: a CI job has one while it runs"
         return unreadable(f"the subject token of {name}", "cannot be had", hint=hint)
@@ -71,6 +74,14 @@ def told(error: Exception, name: str, *, kind: str) -> Failed:
         message = f"Google wants {name} to be confirmed by a new login, as an organisation may demand every few hours"
         return failed(Code.BAD_CREDENTIALS, message, hint=_LOG_IN)
     return _refusal(text, name, again=again)
+
+
+def _not_now(text: str, name: str, again: str) -> Failed:
+    """Say whether waiting helps: not where a machine has no service account."""
+    if _NONE.search(text) is not None:
+        message = f"the metadata server has no token for {name}: there is none, or it does not have the scopes"
+        return failed(Code.DENIED, message, hint=again)
+    return failed(Code.UPSTREAM_UNAVAILABLE, f"Google gives no token for {name} now", hint="try again in a minute")
 
 
 def _refusal(text: str, name: str, *, again: str) -> Failed:

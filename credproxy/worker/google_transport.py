@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from google.auth import transport
 
 from credproxy.core.errors import Code, failed
-from credproxy.worker.egress import Egress, EgressAnswer
+from credproxy.worker.egress import Egress
+from credproxy.worker.http_answer import EgressAnswer
 
 
 _PAUSE = 0.25

@@ -374,6 +374,39 @@ def test_a_busy_service_may_pass(home: Path, amazon: Amazon) -> None:
     assert amazon.asked == ["AssumeRole"] * 2
 
 
+@pytest.mark.parametrize(
+    ("status", "content"), [(429, ""), (502, "<html><br>canary"), (503, "null"), (503, '["canary"]')]
+)
+def test_what_stands_before_a_service_may_be_busy_as_well(
+    home: Path, amazon: Amazon, status: int, content: str
+) -> None:
+    """A balancer's page is not what the library expects, which would have it for a bug."""
+    config(home, f"[default]\n{PLAIN}{SSO}")
+    logged_in(home)
+    amazon.replies["AssumeRole"] = amazon.replies["/federation/credentials"] = (status, content)
+    for question in ({"role_arn": ROLE}, {"profile": "corp"}):
+        failure = refused(**question)
+        assert failure.code is Code.UPSTREAM_UNAVAILABLE
+        assert filled(failure.hint, "try again in a minute") == ()
+
+
+def test_a_key_that_had_ended_when_it_came_is_told(home: Path) -> None:
+    """As of a program that remembers for too long, or where the clock is wrong."""
+    key = {
+        "Version": 1,
+        "AccessKeyId": "A",
+        "SecretAccessKey": "canary",
+        "SessionToken": "t",
+        "Expiration": "2020-01-01T00:00:00Z",
+    }
+    (home / "printed").write_text(json.dumps(key))
+    config(home, f"[profile p]\ncredential_process = /bin/cat {home}/printed\n")
+    failure = refused(profile="p")
+    assert failure.code is Code.EXPIRED_ON_ARRIVAL
+    assert failure.message.startswith("the access key that the profile 'p' gave had ended when it came")
+    assert filled(failure.hint, "timedatectl, then aws configure export-credentials --profile {}") == ("p",)
+
+
 @pytest.mark.parametrize("of", ["variable", "profile"])
 def test_the_address_of_an_instances_metadata_is_on_its_own_link(
     home: Path, monkeypatch: pytest.MonkeyPatch, of: str

@@ -215,6 +215,11 @@ def test_az_that_is_not_there_is_told(environment: pytest.MonkeyPatch, tmp_path:
         (401, "AADSTS7000222: The provided client secret keys are expired", "has a client secret that has expired"),
         (400, "AADSTS700016: Application canary", "names an application that is not in that tenant"),
         (400, "AADSTS700024: Client assertion", "is this machine's clock right?"),
+        (401, "AADSTS7000112: canary", "names an application that is disabled"),
+        (400, "AADSTS65001: canary", "has no consent for the API"),
+        (400, "AADSTS90072: canary", "is of a user who is not in that tenant"),
+        (400, "AADSTS700213: canary", "shows a token that no federated credential of the application is for"),
+        (400, "AADSTS53003: canary", "is kept out by a rule for conditional access"),
         (400, "canary", "Microsoft Entra ID refuses the login in the variables AZURE_..."),
         (400, "AADSTS9999999: canary", "(AADSTS9999999)"),
     ],
@@ -228,6 +233,28 @@ def test_what_entra_refuses_is_told_in_our_words(
     failure = refused(question(entra, trusted, "environment"))
     assert failure.code is Code.BAD_CREDENTIALS
     assert said in failure.message
+
+
+def test_consent_is_asked_for_by_the_scope_that_lacks_it(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command that helps names it."""
+    environment.setenv("PATH", az(tmp_path, "echo 'AADSTS65001: canary' >&2; exit 1"))
+    failure = refused(question(None, None, "cli"))
+    assert filled(failure.hint, "az login --scope {}; an administrator may have to consent") == (SCOPE,)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, Code.RATE_LIMITED), (500, Code.UPSTREAM_UNAVAILABLE), (503, Code.UPSTREAM_UNAVAILABLE)]
+)
+def test_a_server_that_is_busy_refuses_nobody(
+    status: int, code: Code, *, entra: TokenServer, trusted: Trusted, environment: pytest.MonkeyPatch
+) -> None:
+    """It is asked twice, and the login is as good as before."""
+    environment.setenv("AZURE_CLIENT_SECRET", "canary-secret")
+    entra.replies[TOKEN] = (status, {"error": "canary"})
+    failure = refused(question(entra, trusted, "environment"))
+    assert failure.code is code
+    assert failure.message.startswith("host '127.0.0.1' ")
+    assert [path for _, path, _ in entra.asked].count(TOKEN) == 2
 
 
 def test_what_the_network_does_is_told_as_everywhere(

@@ -1,7 +1,9 @@
 """What libraries may reach, and how: behind the dial guard, with our trust, following nothing."""
 
+import contextlib
 import errno
 import socket
+import time
 
 import pytest
 
@@ -204,3 +206,47 @@ def test_a_proxy_that_refuses_is_reported() -> None:
     with Scripted(answering(status="407 Proxy Authentication Required")) as proxy:
         failure = refused(Egress(5, proxy=f"http://u:canary@127.0.0.1:{proxy.port}"), "https://127.0.0.1:444/x")
     assert failure.message == f"proxy '127.0.0.1:{proxy.port}' did not connect to '127.0.0.1:444': status 407"
+
+
+def dripping(wire: Wire, first: str, again: bytes) -> None:
+    """Send the beginning of an answer, and then a little of it now and then."""
+    wire.head()
+    wire.send(first)
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            wire.send(again)
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        ("HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        ("", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ("", b"H"),
+    ],
+    ids=["body", "chunks", "header", "interim", "status"],
+)
+def test_an_answer_that_trickles_has_no_more_time_than_any_other(first: str, again: bytes) -> None:
+    """Each byte of it comes in time, and it would hold one of eight threads for as long as it likes."""
+    with Scripted(lambda wire: dripping(wire, first, again)) as server:
+        failure = refused(Egress(0.3), server.url)
+    assert (failure.code, failure.message) == (Code.UPSTREAM_UNAVAILABLE, "host '127.0.0.1' did not answer in time")
+
+
+def test_a_proxy_that_trickles_has_no_more_time_either(trusted: Trusted) -> None:
+    """Nor does one that answers with interim responses."""
+    with Scripted(lambda wire: dripping(wire, "", b"HTTP/1.1 100 Continue\r\n\r\n")) as proxy:
+        egress = Egress(0.3, proxy=proxy.url, ca_bundle=trusted.dial.ca_bundle)
+        assert refused(egress, "https://127.0.0.1:444/x").message == "host '127.0.0.1' did not answer in time"
+
+
+def test_several_requests_have_one_time_together() -> None:
+    """As each of a conversation could take the whole of it."""
+    with Scripted(answering(b"x"), answering(b"x")) as server:
+        egress = Egress(0.2)
+        assert egress.send("GET", server.url, headers={}).status == 200
+        time.sleep(0.25)
+        assert refused(egress, server.url).message == "host '127.0.0.1' did not answer in time"

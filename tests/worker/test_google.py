@@ -7,12 +7,13 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
+from google.auth.compute_engine import _metadata
 
 from credproxy.core.ask.worker_messages import GoogleObjects, GoogleToken, LibraryToken
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.worker.google import google_token
 from credproxy.worker.google_credentials import PLATFORM
-from tests.adapters.scripted import Scripted, Wire
+from tests.adapters.scripted import Scripted, Wire, answering
 from tests.adapters.test_pump import Trusted
 from tests.hints import filled
 from tests.worker.token_server import TokenServer, written
@@ -358,3 +359,35 @@ def test_the_token_uri_of_a_service_account_is_not_asked_in_plain_http_on_anothe
 ) -> None:
     """What its key signs is good for an hour."""
     assert refused(server.service_account(tmp_path, token_uri="http://10.0.0.1/token")).code is Code.DOWNGRADE
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "code", "remedy"),
+    [
+        (
+            404,
+            "canary",
+            Code.DENIED,
+            "see which service account the machine has: gcloud compute instances describe NAME",
+        ),
+        (
+            403,
+            "canary",
+            Code.DENIED,
+            "see which service account the machine has: gcloud compute instances describe NAME",
+        ),
+        (503, "canary", Code.UPSTREAM_UNAVAILABLE, "try again in a minute"),
+        (200, "canary", Code.UPSTREAM_UNAVAILABLE, "try again in a minute"),
+    ],
+)
+def test_a_machine_without_a_service_account_is_told_apart_from_a_server_that_is_busy(
+    status: int, content: str, code: Code, remedy: str, *, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting gives it none."""
+    with Scripted(
+        answering(content.encode(), "Metadata-Flavor: Google", "Content-Type: application/json", status=f"{status} x")
+    ) as server:
+        monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", f"127.0.0.1:{server.port}")  # read when it was imported
+        failure = refused("")
+    assert failure.code is code
+    assert filled(failure.hint, remedy) == ()
