@@ -23,9 +23,7 @@ def test_what_decoding_raises_is_named_in_one_place() -> None:
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ExceptHandler) and node.type is not None and path.name != "unreadable_json.py":
-                assert "msgspec." not in ast.unparse(node.type), (
-                    f"{path}: except UNREADABLE (core/unreadable_json.py)"
-                )
+                assert "msgspec." not in ast.unparse(node.type), f"{path}: except UNREADABLE (core/unreadable_json.py)"
 
 
 def test_no_exception_text_is_logged() -> None:

@@ -22,6 +22,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.worker.aws_refusals import told, wants_code
 from credproxy.worker.egress import Egress, check_plain
 
@@ -102,7 +103,7 @@ def _is_refusal(body: bytes) -> bool:
     """Whether a body is one of Amazon's, not of what is on the way: the library reads it before it looks at the status."""
     try:
         return b"<ErrorResponse" in body or isinstance(json.loads(body), dict)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return False
 
 
