@@ -29,7 +29,7 @@ from credproxy.exchange.vault_refusals import (
 _REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 _LONGEST = 1e9
-"""Seconds, some thirty years, that are believed of a lease: Vault has none that is longer, and sums of more mean nothing."""
+"""Seconds, some thirty years, that are accepted for a lease: Vault has none that is longer."""
 
 
 def log_in(server: VaultServer, login: VaultLogin) -> Generator[Request, Response, VaultToken]:
