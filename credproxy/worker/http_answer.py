@@ -48,7 +48,7 @@ class Patience(NamedTuple):
         return left if self.each is None else min(left, self.each)
 
 
-class _Received(io.RawIOBase):
+class _ReceivedBytes(io.RawIOBase):
     """What comes from a socket: for ``http.client``, which would wait as long again for each byte of it."""
 
     def __init__(self, sock: socket.socket, patience: Patience) -> None:
@@ -66,7 +66,7 @@ class _Received(io.RawIOBase):
         return self._sock.recv_into(buffer)
 
 
-class _Stream(NamedTuple):
+class _AnsweringSocket(NamedTuple):
     """A socket, as ``http.client`` wants one for a response."""
 
     sock: socket.socket
@@ -75,7 +75,7 @@ class _Stream(NamedTuple):
     def makefile(self, mode: str) -> io.BufferedReader:
         """To be read from."""
         del mode
-        return io.BufferedReader(_Received(self.sock, self.patience))
+        return io.BufferedReader(_ReceivedBytes(self.sock, self.patience))
 
 
 def read_answer(sock: socket.socket, method: str, patience: Patience, name: str) -> EgressAnswer:
@@ -92,7 +92,7 @@ def read_answer(sock: socket.socket, method: str, patience: Patience, name: str)
         OSError, http.client.HTTPException, ValueError: it took too long, broke off, or is not HTTP.
     """
     # Of a socket it uses makefile alone.
-    with http.client.HTTPResponse(_Stream(sock, patience), method=method) as response:  # type: ignore[arg-type]
+    with http.client.HTTPResponse(_AnsweringSocket(sock, patience), method=method) as response:  # type: ignore[arg-type]
         response.begin()
         body = b"" if method == "CONNECT" else response.read(BODY_LIMIT + 1)
     if len(body) > BODY_LIMIT:
