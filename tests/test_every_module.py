@@ -15,6 +15,7 @@ THROUGH = {
     "sources.turns": "providers/test_oauth2.py",
     "__main__": "e2e/test_exit_status.py",
     "worker.aws_web_identity": "worker/test_aws.py",
+    "worker.__main__": "adapters/test_libraries.py",
     "worker.google_refusals": "worker/test_google.py",
     "worker.http_answer": "worker/test_egress.py",
     "sources.azure_token": "sources/test_azure.py",

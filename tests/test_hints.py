@@ -102,7 +102,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "see the OCI distribution specification",
         "the gateway takes /v2/NAME/manifests/..., /blobs/... and the others of the OCI distribution specification",
         "check where it is stored",
-        "see what Microsoft says of it: https://login.microsoftonline.com/error",
+        "see what Microsoft says of it: {}",
         "look at its installation: Settings, Installed GitHub Apps, Configure",
         "gh release view shows its assets",
         "store it again where it comes from",

@@ -130,7 +130,7 @@ class Egress:
                 connection.request(
                     method, f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", body, dict(headers)
                 )
-                return read_answer(connection.sock, method, patience, _name(host))
+                return read_answer(connection.sock, method, patience=patience, name=_name(host))
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -210,7 +210,7 @@ def _tunnel(sock: socket.socket, proxy: Proxy, place: str, patience: Patience) -
     if proxy.authorization is not None:
         asking.putheader("Proxy-Authorization", reveal(proxy.authorization))
     asking.endheaders()
-    status = read_answer(sock, "CONNECT", patience, proxy.name).status
+    status = read_answer(sock, "CONNECT", patience=patience, name=proxy.name).status
     if status != HTTPStatus.OK:
         raise failed(
             Code.UPSTREAM_UNAVAILABLE,

@@ -78,7 +78,7 @@ class _AnsweringSocket(NamedTuple):
         return io.BufferedReader(_ReceivedBytes(self.sock, self.patience))
 
 
-def read_answer(sock: socket.socket, method: str, patience: Patience, name: str) -> EgressAnswer:
+def read_answer(sock: socket.socket, method: str, *, patience: Patience, name: str) -> EgressAnswer:
     """Read the answer to a request; that to CONNECT has no body.
 
     Args:

@@ -368,6 +368,34 @@ async def test_a_token_of_google_comes_through_it(tmp_path: Path) -> None:
             assert set(many) == {"canary-google"}
 
 
+async def test_what_a_library_makes_of_an_odd_answer_is_no_bug_of_ours(tmp_path: Path) -> None:
+    """It raises anything: here a TypeError, for a number that is a list; the worker goes on."""
+    with TokenServer() as server:
+        path = server.service_account(tmp_path)
+        async with worker(None) as libraries:
+            server.replies["/token"] = (200, {"access_token": "canary", "expires_in": ["canary"]})
+            with pytest.raises(Failed) as caught:
+                await ask(libraries, GoogleToken(("s",), path))
+            failure = caught.value.failure
+            assert failure.code is Code.BAD_TOKEN
+            said = "google-auth cannot make anything of what it was answered (TypeError at google/"
+            assert failure.message.startswith(said)
+            assert "canary" not in repr(failure)
+            by_hand = "see whether it works by hand: gcloud auth application-default print-access-token"
+            assert filled(failure.hint, by_hand) == ()
+            for odd in (
+                5,
+                ["canary"],
+                "\ud800",
+                10**400,
+            ):  # what the daemon does not understand, or nothing can be written of
+                server.granting(odd)  # type: ignore[arg-type]
+                with pytest.raises(Failed) as caught:
+                    await ask(libraries, GoogleToken(("s",), path))
+                assert caught.value.failure.code in {Code.BAD_TOKEN, Code.BAD_CREDENTIALS}
+            assert libraries.restarts == 0
+
+
 async def test_the_machines_own_service_account_is_asked_of_its_metadata_server() -> None:
     """Which a variable names here; one that is not there is told at once, and not after the library's three tries."""
     with TokenServer() as server:
