@@ -17,6 +17,7 @@ from credproxy.ports.clock import Clock
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
 from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
 from credproxy.server.peer import Peer
+from credproxy.server.request_intake import HEAD_BYTES, TOO_LARGE, head_size
 from credproxy.server.responses import json_response, text_response
 from credproxy.server.routes import Route, Routes, connection, patience
 from credproxy.server.sandboxes import Sandboxes
@@ -72,6 +73,8 @@ class ActionsApi:
         api = self._gateway if for_gateway else self._routes
         caller = connection(request)
         try:
+            if head_size(request) > HEAD_BYTES:
+                raise Failed(TOO_LARGE)  # noqa: TRY301  answered below like every failure
             seconds = IDLE if for_gateway else READ_TIMEOUT
             whole = caller.refusal() is not None or await arrived(request, self._clock, seconds=seconds)
             registry = request.headers.get(ORIGINAL_HOST, "")

@@ -19,7 +19,8 @@ from credproxy.ports.observability import Audit
 from credproxy.server.attendance import Attendance
 from credproxy.server.connection_limit import OWN, Admission, ConnectionLimit, Holder
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
-from credproxy.server.response_writer import Outgoing, OutgoingHandler
+from credproxy.server.request_intake import IntakeHandler
+from credproxy.server.response_writer import Outgoing
 from credproxy.server.responses import failure_response
 
 
@@ -56,7 +57,7 @@ def require_c_parser(remedy: Callable[[], str]) -> None:
         raise Unfit(Failure(Code.INTERNAL, message, hint))
 
 
-class Connection(OutgoingHandler):
+class Connection(IntakeHandler):
     """One accepted connection: its peer, the gate's verdict, and errors without other people's texts.
 
     ``once`` says that it must be closed after one answer.
@@ -102,6 +103,7 @@ class Connection(OutgoingHandler):
         self._wire = transport
         super().connection_made(transport)
         if server.untrusted:
+            self.bound()
             self._attendance = Attendance(server.shares, self, late=self.abort)
 
     def abort(self) -> None:

@@ -1,8 +1,9 @@
 """A build action that takes all connections that it can get, and reopens those that are closed.
 
-Usage: ``hoarder.py silent|dripping|bodies|unread|blobs SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
-its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing; with ``blobs`` for a blob.
+its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing; with ``blobs`` for a blob; with ``heads`` as
+well, and it then sends as many large requests behind that as it can.
 """
 
 import contextlib
@@ -17,7 +18,10 @@ import time
 NAMESPACES = 0x10020000  # CLONE_NEWUSER | CLONE_NEWNS of <linux/sched.h>
 BODY = b"PUT /v2/org/app/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
 HEAD = b"GET /v2/"
-ASKED_FOR = {"unread": "manifests/x", "blobs": f"blobs/sha256:{'b' * 64}"}
+ASKED_FOR = {"unread": "manifests/x", "blobs": f"blobs/sha256:{'b' * 64}", "heads": f"blobs/sha256:{'c' * 64}"}
+LARGE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (one, b"a" * 8000) for one in range(120)) + b"\r\n"
+)
 
 
 def connect(place: str, first: bytes) -> socket.socket | None:
@@ -74,6 +78,13 @@ def leave_unread(place: str, count: int, *, path: str) -> None:
     """Ask for that many, and hold their connections."""
     request = f"GET /v2/org/app/{path} HTTP/1.1\r\nHost: x\r\nX-Rules_img-Original-Host: {input()}\r\n\r\n"
     held = [connect(place, request.encode()) for _ in range(count)]
+    if path == ASKED_FOR["heads"]:
+        for _ in range(20):
+            time.sleep(0.02)
+            for talk in held:
+                with contextlib.suppress(OSError):
+                    while talk is not None and talk.send(LARGE):
+                        pass
     say(sum(talk is not None for talk in held))
     sys.stdin.read()
 

@@ -130,6 +130,23 @@ def test_downloads_that_are_taken_slowly_leave_room_for_those_of_others(
     assert staged.stop() == 0
 
 
+def test_requests_behind_those_that_wait_do_not_end_their_carrier(
+    staged: Stage, halves: Halves, sandbox: tuple[str, ...]
+) -> None:
+    """S8: all connections of a sandbox, each with a download that pauses, and as many large heads behind it as are taken."""
+    rule = f'[[actions.rule]]\naction = "allow"\nregistry = "{halves.authority}"\nrepository = "org/*"\n'
+    staged.configure(f'{halves.rule()}insecure = true\n[actions]\ncarriers = 1\n{rule}operations = ["blob:read"]\n')
+    staged.start(REGISTRY_PASSWORD=halves.password)
+    assert pings(staged) == ["200"] * 10
+    (carrier,) = carriers(staged)
+    idle = memory(carrier, "VmRSS")
+    with hoarding("heads", actions_socket(staged), LIMIT // 4, *sandbox, said=f"{halves.authority}\n"):
+        assert carriers(staged) == [carrier]
+        assert memory(carrier, "VmHWM") - idle < 96 * 1024 * 1024
+        assert pings(staged, *sandbox) == ["200"] * 10
+    assert staged.stop() == 0
+
+
 def memory(pid: int, what: str) -> int:
     """Bytes of a process: ``VmRSS`` for now, ``VmHWM`` for the most that there were."""
     found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)

@@ -793,6 +793,16 @@ async def test_a_body_that_does_not_come_holds_no_place(short_path: Path, length
         assert (await served.ask("GET /v2/")).status == 200
 
 
+@pytest.mark.parametrize("path", [BLOB, "/v1/get", "/healthz"])
+async def test_a_head_that_is_larger_than_64_kib_is_refused(short_path: Path, path: str) -> None:
+    """T16: a carrier keeps the head of each request that is under way."""
+    fields = [f"X-{number}: {'a' * 8000}" for number in range(9)]
+    async with serving(short_path, fake()) as served:
+        answer = await served.ask(f"GET {path}", *fields)
+        assert (answer.status, b"head is larger than 65536 bytes" in answer.body) == (413, True)
+        assert (await served.ask("GET /v2/", *fields[:8])).status == 200
+
+
 @pytest.mark.parametrize("sandbox", ["user:[1]", None])
 async def test_a_download_counts_on_its_sandbox(short_path: Path, sandbox: str | None) -> None:
     """T16: each of them has a share of the downloads; the user's own have none to keep to."""
