@@ -29,11 +29,11 @@ from credproxy.core.ask.carrier_messages import (
     ToCarrier,
     ToDaemon,
     Trusted,
-    reach,
 )
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial
 from credproxy.core.ask.uri import canonical_uri
+from credproxy.core.ask.way import reach
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming

@@ -26,7 +26,7 @@ from credproxy.adapters.tls_relay import TlsRelay, greeted
 from credproxy.adapters.tls_socket import TlsSocket
 from credproxy.adapters.tls_trust import show, trusting
 from credproxy.carrier.confined_start import begin
-from credproxy.core.ask.carrier_messages import TOLD, VERSION, reach
+from credproxy.core.ask.carrier_messages import TOLD, VERSION
 from credproxy.core.ask.http import Request
 from credproxy.core.ask.relay_messages import (
     AreYouThere,
@@ -40,6 +40,7 @@ from credproxy.core.ask.relay_messages import (
     TakeIdentity,
     ToRelay,
 )
+from credproxy.core.ask.way import reach
 from credproxy.core.errors import Code, Failed, Failure, failed
 
 

@@ -24,9 +24,9 @@ from credproxy.core.ask.carrier_messages import (
     ToCarrier,
     Trusted,
     revealed,
-    way,
 )
 from credproxy.core.ask.http import Reach
+from credproxy.core.ask.way import way
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.daemon.relays import RelayOffice
 from credproxy.gateway.authorizer import Passage

@@ -18,10 +18,10 @@ from credproxy.adapters.named_semaphores import NamedSemaphores
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.adapters.resident_memory import resident
 from credproxy.adapters.tls_trust import ClientIdentity
-from credproxy.core.ask.carrier_messages import way
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.proxy import proxy_of
 from credproxy.core.ask.relay_messages import Begin, RelayReport
+from credproxy.core.ask.way import way
 from credproxy.core.errors import Code, failed
 from credproxy.daemon.relay_client import RelayClient, RelayShare
 from credproxy.ports.clock import Clock

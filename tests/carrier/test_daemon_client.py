@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from credproxy.carrier.daemon_client import Daemon
-from credproxy.core.ask.carrier_messages import Fetch, PassageGiven, ToDaemon, Way
+from credproxy.core.ask.carrier_messages import Fetch, PassageGiven, ToDaemon
 from credproxy.core.ask.names import Origin
+from credproxy.core.ask.way import Way
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.request_reader import wanted

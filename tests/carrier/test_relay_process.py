@@ -13,7 +13,6 @@ import pytest
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.tls_trust import identity
 from credproxy.carrier.relay_process import DialledTls, IdentityTrust, RelayProcess
-from credproxy.core.ask.carrier_messages import way
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Origin
 from credproxy.core.ask.relay_messages import (
@@ -29,6 +28,7 @@ from credproxy.core.ask.relay_messages import (
     TakeIdentity,
     ToRelay,
 )
+from credproxy.core.ask.way import way
 from credproxy.core.errors import Code
 from tests.adapters.test_client_certificates import Server, dial, home
 from tests.fakes import settle

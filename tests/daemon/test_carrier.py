@@ -37,11 +37,11 @@ from credproxy.core.ask.carrier_messages import (
     ToCarrier,
     ToDaemon,
     Trusted,
-    Way,
 )
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Authority, Origin
+from credproxy.core.ask.way import Way
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier
 from credproxy.daemon.carrier_questions import Edition, PassedConnection

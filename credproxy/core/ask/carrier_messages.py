@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.http import Dial, Reach
-from credproxy.core.ask.names import Authority, Origin
+from credproxy.core.ask.names import Authority
+from credproxy.core.ask.private_message import PrivateMessage
+from credproxy.core.ask.way import Way
 from credproxy.core.errors import Failure
 
 
@@ -40,14 +41,7 @@ SHORT_OF_MEMORY: Final = 71
 """Exit status of a carrier that needs more memory than it may have. Source: EX_OSERR of sysexits.h."""
 
 
-class _Message(msgspec.Struct, frozen=True, array_like=True):
-    """A message. Some contain headers, a proxy's login or a caller's URL, so none shows its content in ``repr``."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"
-
-
-class PeerInfo(_Message, frozen=True, array_like=True):
+class PeerInfo(PrivateMessage, frozen=True, array_like=True):
     """Who connected, as the daemon saw it at accept.
 
     Attributes:
@@ -63,27 +57,7 @@ class PeerInfo(_Message, frozen=True, array_like=True):
     account: str | None = None
 
 
-class Way(_Message, frozen=True, array_like=True):
-    """A Reach and its Dial as sent; ``bundle`` represents the path of a CA bundle, which stays with the daemon.
-
-    With ``relay``, connections to the origin are asked for by that name: see Connect. ``bundle`` then counts for other hosts.
-    """
-
-    origin: Origin
-    prefix: str
-    networks: tuple[str, ...] = ()
-    own: bool = False
-    addresses: tuple[str, ...] = ()
-    bundle: str | None = None
-    tls_verify: bool = True
-    proxy: str | None = None
-    rule: str = ""
-    release_api: str = ""
-    kind: str = "oci"
-    relay: str = ""
-
-
-class Opened(_Message, frozen=True, array_like=True, tag=1):
+class Opened(PrivateMessage, frozen=True, array_like=True, tag=1):
     """A new connection, whose descriptor comes with the frame."""
 
     number: int
@@ -91,7 +65,7 @@ class Opened(_Message, frozen=True, array_like=True, tag=1):
     refusal: Failure | None = None
 
 
-class Spare(_Message, frozen=True, array_like=True, tag=2):
+class Spare(PrivateMessage, frozen=True, array_like=True, tag=2):
     """Close the connection of an account that has been silent longest: its slot is needed."""
 
     number: int
@@ -99,20 +73,20 @@ class Spare(_Message, frozen=True, array_like=True, tag=2):
     port: int
 
 
-class Refusal(_Message, frozen=True, array_like=True, tag=3):
+class Refusal(PrivateMessage, frozen=True, array_like=True, tag=3):
     """A question's answer: no."""
 
     question: int
     failure: Failure
 
 
-class Done(_Message, frozen=True, array_like=True, tag=4):
+class Done(PrivateMessage, frozen=True, array_like=True, tag=4):
     """A question's answer: yes, or nothing more available."""
 
     question: int
 
 
-class PassageGiven(_Message, frozen=True, array_like=True, tag=5):
+class PassageGiven(PrivateMessage, frozen=True, array_like=True, tag=5):
     """What a request is sent with, and where to. ``hold`` is for how many seconds it may be reused."""
 
     question: int
@@ -122,44 +96,44 @@ class PassageGiven(_Message, frozen=True, array_like=True, tag=5):
     hold: float = 0.0
 
 
-class JsonAnswer(_Message, frozen=True, array_like=True, tag=6):
+class JsonAnswer(PrivateMessage, frozen=True, array_like=True, tag=6):
     """An answer of the JSON API."""
 
     question: int
     body: bytes
 
 
-class Located(_Message, frozen=True, array_like=True, tag=7):
+class Located(PrivateMessage, frozen=True, array_like=True, tag=7):
     """Addresses of a host: family and address, as ``getaddrinfo`` gives them; none if the name was not found."""
 
     question: int
     addresses: tuple[tuple[int, str], ...] = ()
 
 
-class Anchors(_Message, frozen=True, array_like=True, tag=8):
+class Anchors(PrivateMessage, frozen=True, array_like=True, tag=8):
     """Trusted certificates, as PEM."""
 
     question: int
     pem: bytes
 
 
-class Connected(_Message, frozen=True, array_like=True, tag=12):
+class Connected(PrivateMessage, frozen=True, array_like=True, tag=12):
     """A question's answer: a connection to the origin, whose descriptor comes with the frame; TLS ends before it."""
 
     question: int
 
 
-class Changed(_Message, frozen=True, array_like=True, tag=9):
+class Changed(PrivateMessage, frozen=True, array_like=True, tag=9):
     """A new configuration is in force, or everything was flushed: forget what you know."""
 
 
-class Leave(_Message, frozen=True, array_like=True, tag=10):
+class Leave(PrivateMessage, frozen=True, array_like=True, tag=10):
     """Finish what is under way within so many seconds, and end."""
 
     grace: float
 
 
-class Alive(_Message, frozen=True, array_like=True, tag=11):
+class Alive(PrivateMessage, frozen=True, array_like=True, tag=11):
     """Report that you are alive."""
 
 
@@ -167,14 +141,14 @@ CarrierAnswer = Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors |
 ToCarrier = Opened | Spare | Changed | Leave | Alive | CarrierAnswer
 
 
-class Ready(_Message, frozen=True, array_like=True, tag=1):
+class Ready(PrivateMessage, frozen=True, array_like=True, tag=1):
     """The first message. ``confined`` says what the process gave up."""
 
     version: int
     confined: str = ""
 
 
-class Fetch(_Message, frozen=True, array_like=True, tag=2):
+class Fetch(PrivateMessage, frozen=True, array_like=True, tag=2):
     """May this caller do this, and with what is it sent? ``only`` asks just the first half."""
 
     question: int
@@ -187,7 +161,7 @@ class Fetch(_Message, frozen=True, array_like=True, tag=2):
     only: bool = False
 
 
-class Rejected(_Message, frozen=True, array_like=True, tag=3):
+class Rejected(PrivateMessage, frozen=True, array_like=True, tag=3):
     """A registry refused what was given; is there another?"""
 
     question: int
@@ -196,7 +170,7 @@ class Rejected(_Message, frozen=True, array_like=True, tag=3):
     forbidden: bool
 
 
-class Get(_Message, frozen=True, array_like=True, tag=4):
+class Get(PrivateMessage, frozen=True, array_like=True, tag=4):
     """A question on the JSON API, as it arrived."""
 
     question: int
@@ -205,7 +179,7 @@ class Get(_Message, frozen=True, array_like=True, tag=4):
     body: bytes
 
 
-class Shown(_Message, frozen=True, array_like=True, tag=5):
+class Shown(PrivateMessage, frozen=True, array_like=True, tag=5):
     """A caller of the port shows this: is it the token?"""
 
     question: int
@@ -213,34 +187,34 @@ class Shown(_Message, frozen=True, array_like=True, tag=5):
     authorization: str
 
 
-class Locate(_Message, frozen=True, array_like=True, tag=6):
+class Locate(PrivateMessage, frozen=True, array_like=True, tag=6):
     """Where is this host? A carrier can open no file, and so not those of the system's resolver."""
 
     question: int
     host: str
 
 
-class Trusted(_Message, frozen=True, array_like=True, tag=7):
+class Trusted(PrivateMessage, frozen=True, array_like=True, tag=7):
     """Which certificates are trusted: the system's, and those of a bundle that a Way named."""
 
     question: int
     bundle: str | None = None
 
 
-class Connect(_Message, frozen=True, array_like=True, tag=12):
+class Connect(PrivateMessage, frozen=True, array_like=True, tag=12):
     """Give a connection by the name of a relay that a Way named."""
 
     question: int
     relay: str
 
 
-class Closed(_Message, frozen=True, array_like=True, tag=9):
+class Closed(PrivateMessage, frozen=True, array_like=True, tag=9):
     """A connection has ended."""
 
     connection: int
 
 
-class Spared(_Message, frozen=True, array_like=True, tag=8):
+class Spared(PrivateMessage, frozen=True, array_like=True, tag=8):
     """Whether there was a silent connection to close; its end is reported by Closed."""
 
     number: int
@@ -248,7 +222,7 @@ class Spared(_Message, frozen=True, array_like=True, tag=8):
     found: bool
 
 
-class Said(_Message, frozen=True, array_like=True, tag=10):
+class Said(PrivateMessage, frozen=True, array_like=True, tag=10):
     """A line for the log."""
 
     level: str
@@ -256,7 +230,7 @@ class Said(_Message, frozen=True, array_like=True, tag=10):
     fields: dict[str, str]
 
 
-class Figures(_Message, frozen=True, array_like=True, tag=11):
+class Figures(PrivateMessage, frozen=True, array_like=True, tag=11):
     """The answer to Alive. Uploads are the unfinished ones; memory is in bytes."""
 
     bytes: int
@@ -283,40 +257,6 @@ class CarrierReport(msgspec.Struct, frozen=True):
     memory_bytes: int
     confined: str
     relayed: int = 0
-
-
-def way(reach: Reach) -> Way:
-    """Encode a reach; the name of its CA bundle is an opaque mark, not a path that a carrier could read."""
-    dial = reach.dial
-    return Way(
-        reach.origin,
-        reach.prefix,
-        dial.networks,
-        dial.own,
-        dial.addresses,
-        dial.ca_bundle,
-        dial.tls_verify,
-        dial.proxy,
-        dial.rule,
-        reach.release_api,
-        dial.kind,
-    )
-
-
-def reach(told: Way) -> Reach:
-    """Decode it."""
-    dial = Dial(
-        told.networks,
-        told.own,
-        told.addresses,
-        told.bundle,
-        told.tls_verify,
-        proxy=told.proxy,
-        rule=told.rule,
-        kind=told.kind,
-        relay=told.relay,
-    )
-    return Reach(told.origin, dial, told.prefix, told.release_api)
 
 
 def revealed(headers: tuple[tuple[str, Secret], ...]) -> tuple[tuple[str, str], ...]:

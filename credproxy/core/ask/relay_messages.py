@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from credproxy.core.ask.carrier_messages import Way
+from credproxy.core.ask.private_message import PrivateMessage
+from credproxy.core.ask.way import Way
 from credproxy.core.errors import Failure
 
 
@@ -17,14 +18,7 @@ RELAYED: Final = 64 * 1024
 """Bytes of a frame of the relay process: the largest is a failure."""
 
 
-class _RelayMessage(msgspec.Struct, frozen=True, array_like=True):
-    """A message. Some contain a private key or a proxy's login, so none shows its content in ``repr``."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"
-
-
-class TakeIdentity(_RelayMessage, frozen=True, array_like=True, tag=1):
+class TakeIdentity(PrivateMessage, frozen=True, array_like=True, tag=1):
     """The certificate, the key and the trust for connections under this number.
 
     Attributes:
@@ -42,13 +36,13 @@ class TakeIdentity(_RelayMessage, frozen=True, array_like=True, tag=1):
     tls_verify: bool = True
 
 
-class DropIdentity(_RelayMessage, frozen=True, array_like=True, tag=2):
+class DropIdentity(PrivateMessage, frozen=True, array_like=True, tag=2):
     """No more connections are made under this number: forget the key."""
 
     number: int
 
 
-class Begin(_RelayMessage, frozen=True, array_like=True, tag=3):
+class Begin(PrivateMessage, frozen=True, array_like=True, tag=3):
     """Connect, and move bytes between that connection and the descriptor that comes with the frame.
 
     Attributes:
@@ -66,34 +60,34 @@ class Begin(_RelayMessage, frozen=True, array_like=True, tag=3):
     subject: str
 
 
-class AreYouThere(_RelayMessage, frozen=True, array_like=True, tag=4):
+class AreYouThere(PrivateMessage, frozen=True, array_like=True, tag=4):
     """Report that you are alive."""
 
 
 ToRelay = TakeIdentity | DropIdentity | Begin | AreYouThere
 
 
-class RelayReady(_RelayMessage, frozen=True, array_like=True, tag=1):
+class RelayReady(PrivateMessage, frozen=True, array_like=True, tag=1):
     """The first message. ``confined`` says what the process gave up."""
 
     version: int
     confined: str = ""
 
 
-class RelayBegun(_RelayMessage, frozen=True, array_like=True, tag=2):
+class RelayBegun(PrivateMessage, frozen=True, array_like=True, tag=2):
     """The connection is made."""
 
     number: int
 
 
-class Over(_RelayMessage, frozen=True, array_like=True, tag=3):
+class Over(PrivateMessage, frozen=True, array_like=True, tag=3):
     """A relay has ended, or did not begin, for this reason."""
 
     number: int
     failure: Failure | None = None
 
 
-class HereIAm(_RelayMessage, frozen=True, array_like=True, tag=4):
+class HereIAm(PrivateMessage, frozen=True, array_like=True, tag=4):
     """The answer to AreYouThere. Memory is in bytes."""
 
     memory: int = 0

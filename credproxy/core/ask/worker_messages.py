@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
+from credproxy.core.ask.private_message import PrivateMessage
 from credproxy.core.errors import Failure
 
 
@@ -52,21 +53,14 @@ class WorkerReport(msgspec.Struct, frozen=True):
     install: str = ""
 
 
-class _WorkerMessage(msgspec.Struct, frozen=True, array_like=True):
-    """A message. Some contain secrets, so none shows its content in ``repr``."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(...)"
-
-
-class GoogleObjects(_WorkerMessage, frozen=True, array_like=True):
+class GoogleObjects(PrivateMessage, frozen=True, array_like=True):
     """The objects of a bucket whose names begin with a prefix, which may be empty."""
 
     bucket: str
     prefix: str = ""
 
 
-class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
+class GoogleToken(PrivateMessage, frozen=True, array_like=True, tag="google"):
     """A Google token, by Application Default Credentials. Its answer is a LibraryToken.
 
     Attributes:
@@ -92,7 +86,7 @@ class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
     ca_bundle: str | None = None
 
 
-class AwsChain(_WorkerMessage, frozen=True, array_like=True, tag="aws"):
+class AwsChain(PrivateMessage, frozen=True, array_like=True, tag="aws"):
     """An access key by the chain of Amazon's own tools. Its answer is an AwsAccess.
 
     Attributes:
@@ -109,7 +103,7 @@ class AwsChain(_WorkerMessage, frozen=True, array_like=True, tag="aws"):
     region: str | None = None
 
 
-class AwsAccess(_WorkerMessage, frozen=True, array_like=True, tag="aws-access"):
+class AwsAccess(PrivateMessage, frozen=True, array_like=True, tag="aws-access"):
     """An access key.
 
     Attributes:
@@ -125,7 +119,7 @@ class AwsAccess(_WorkerMessage, frozen=True, array_like=True, tag="aws-access"):
     until: float | None = None
 
 
-class AzureToken(_WorkerMessage, frozen=True, array_like=True, tag="azure"):
+class AzureToken(PrivateMessage, frozen=True, array_like=True, tag="azure"):
     """An access token of Microsoft Entra ID. Its answer is a LibraryToken.
 
     Attributes:
@@ -149,7 +143,7 @@ class AzureToken(_WorkerMessage, frozen=True, array_like=True, tag="azure"):
     ca_bundle: str | None = None
 
 
-class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
+class LibraryToken(PrivateMessage, frozen=True, array_like=True, tag="token"):
     """A token that an issuer gave.
 
     Attributes:
@@ -169,7 +163,7 @@ LibraryQuestion = GoogleToken | AwsChain | AzureToken
 LibraryAnswer = LibraryToken | AwsAccess
 
 
-class LibraryCall(_WorkerMessage, frozen=True, array_like=True, tag="call"):
+class LibraryCall(PrivateMessage, frozen=True, array_like=True, tag="call"):
     """A question, with a number for its answer, and the seconds for which that is waited for."""
 
     number: int
@@ -177,20 +171,20 @@ class LibraryCall(_WorkerMessage, frozen=True, array_like=True, tag="call"):
     question: LibraryQuestion
 
 
-class WorkerReady(_WorkerMessage, frozen=True, array_like=True, tag="ready"):
+class WorkerReady(PrivateMessage, frozen=True, array_like=True, tag="ready"):
     """The first message."""
 
     version: int
 
 
-class LibraryAnswered(_WorkerMessage, frozen=True, array_like=True, tag="answered"):
+class LibraryAnswered(PrivateMessage, frozen=True, array_like=True, tag="answered"):
     """A question's answer."""
 
     number: int
     answer: LibraryAnswer
 
 
-class LibraryFailed(_WorkerMessage, frozen=True, array_like=True, tag="failed"):
+class LibraryFailed(PrivateMessage, frozen=True, array_like=True, tag="failed"):
     """A question's answer: there is none, and why."""
 
     number: int
