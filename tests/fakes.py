@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import heapq
 import itertools
 import os
@@ -780,3 +781,21 @@ class FakeUpload:
         self.reads += 1
         for start in range(0, len(self.body), 1000):
             yield self.body[start : start + 1000]
+
+
+class CrowdedSocket(socket.socket):
+    """One end of a pair over which no descriptor passes while ``crowded``: other processes of the user have too many on their way."""
+
+    crowded = True
+
+    @classmethod
+    def pair(cls) -> tuple["CrowdedSocket", socket.socket]:
+        """Such an end, and the other one."""
+        ours, theirs = socket.socketpair()
+        return cls(fileno=ours.detach()), theirs
+
+    def sendmsg(self, *args: object) -> int:
+        """As the kernel does it. Source: unix(7), ETOOMANYREFS."""
+        if self.crowded and len(args) > 1 and args[1]:
+            raise OSError(errno.ETOOMANYREFS, "too many references")
+        return super().sendmsg(*args)  # type: ignore[arg-type]  # see above

@@ -13,15 +13,20 @@ are accepted only from an end that is trusted. Anything else ends the channel.
 """
 
 import asyncio
+import errno
 import os
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 
 UNREAD = 16 * 1024 * 1024
 """Bytes that the other end has not read yet; beyond them it counts as hung."""
+
+CROWDED = "too many descriptors are on their way between the processes of this user"
+"""Why a message with a descriptor was not delivered, for people."""
 
 _HEAD = struct.Struct("!I")
 _DESCRIPTOR = 1 << 31
@@ -30,6 +35,14 @@ _MOST_DESCRIPTORS = 32
 
 Receive = Callable[[bytes, int], None]
 """Called with a message and its descriptor, -1 if it has none; the descriptor becomes the function's own."""
+
+
+class _Frame(NamedTuple):
+    """What is left of a frame, its descriptor, and who is told that it could not be sent."""
+
+    data: memoryview
+    descriptor: int
+    undelivered: Callable[[], object]
 
 
 class Channel:
@@ -64,21 +77,30 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._read = bytearray()
         self._descriptors: deque[int] = deque()
-        self._unsent: deque[tuple[memoryview, int]] = deque()
+        self._unsent: deque[_Frame] = deque()
         self.unread = 0
         self.open = True
         self._loop.add_reader(sock, self._readable)
 
-    def send(self, message: bytes, descriptor: int = -1) -> None:
+    def send(self, message: bytes, descriptor: int = -1, *, undelivered: Callable[[], object] = lambda: None) -> None:
         """Send a message; with a descriptor, which is duplicated at once and stays the caller's.
 
         Nothing is sent on a channel that has ended: callers that wait for an answer are told by ``lost``.
+
+        Args:
+            message: at most what the other end takes.
+            descriptor: -1 for none.
+            undelivered: called later if the kernel lets no descriptor pass; the message is then dropped. It counts those
+                that are on their way between all processes of a user, and any of these may use that up.
+
+        Raises:
+            OSError: no descriptor is left for the duplicate.
         """
         if not self.open:
             return
         head = _HEAD.pack(len(message) | (_DESCRIPTOR if descriptor >= 0 else 0))
         kept = -1 if descriptor < 0 else os.dup(descriptor)
-        self._unsent.append((memoryview(head + message), kept))
+        self._unsent.append(_Frame(memoryview(head + message), kept, undelivered))
         self.unread += len(head) + len(message)
         if len(self._unsent) == 1:
             self._writable()
@@ -95,7 +117,7 @@ class Channel:
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._sock.close()
-        for descriptor in (*self._descriptors, *(kept for _, kept in self._unsent if kept >= 0)):
+        for descriptor in (*self._descriptors, *(frame.descriptor for frame in self._unsent if frame.descriptor >= 0)):
             os.close(descriptor)
         self._descriptors.clear()
         self._unsent.clear()
@@ -109,23 +131,39 @@ class Channel:
     def _writable(self) -> None:
         try:
             while self._unsent:
-                data, descriptor = self._unsent[0]
-                if descriptor >= 0:
-                    sent = socket.send_fds(self._sock, [data], [descriptor])
-                    os.close(descriptor)  # the descriptor was sent with the first byte
-                else:
-                    sent = self._sock.send(data)
-                self.unread -= sent
-                if sent < len(data):
-                    self._unsent[0] = (data[sent:], -1)
-                else:
-                    self._unsent.popleft()
+                self._send_first()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             self._end("is gone")
             return
         self._loop.remove_writer(self._sock)
+
+    def _send_first(self) -> None:
+        data, descriptor, undelivered = self._unsent[0]
+        sent: int | None
+        if descriptor < 0:
+            sent = self._sock.send(data)
+        else:
+            sent = self._passed(data, descriptor)
+            os.close(descriptor)  # it was sent with the first byte, or never will be
+        if sent is None:
+            sent = len(data)
+            self._loop.call_soon(undelivered)
+        self.unread -= sent
+        if sent < len(data):
+            self._unsent[0] = _Frame(data[sent:], -1, undelivered)
+        else:
+            self._unsent.popleft()
+
+    def _passed(self, data: memoryview, descriptor: int) -> int | None:
+        """Send a frame's beginning with its descriptor; None if too many are on their way between the user's processes."""
+        try:
+            return socket.send_fds(self._sock, [data], [descriptor])
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            return None
 
     def _readable(self) -> None:
         try:

@@ -13,12 +13,13 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from credproxy.adapters.channel import Channel
+from credproxy.adapters.channel import CROWDED, Channel
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.core.ask.carrier_messages import (
     ASKED,
     VERSION,
     Alive,
+    CarrierAnswer,
     Changed,
     Closed,
     Fetch,
@@ -122,7 +123,11 @@ class Carrier:
         caller = PeerInfo(passed.peer.uid, passed.peer.sandbox, passed.port, passed.account)
         told = None if refusal is None else outward(refusal)
         try:
-            self._channel.send(self._encode(Opened(number, caller, told)), sock.fileno())
+            self._channel.send(
+                self._encode(Opened(number, caller, told)),
+                sock.fileno(),
+                undelivered=lambda: self._undelivered(number),
+            )
         except OSError:  # no descriptor left: it was not passed on
             self.connections.pop(number, None)
             raise
@@ -225,6 +230,10 @@ class Carrier:
         if passed is not None:
             passed.freed()
 
+    def _undelivered(self, number: int) -> None:
+        log.warning("connection not passed on", reason=CROWDED)
+        self._closed(number)
+
     def _question(self, message: CarrierQuestion) -> None:
         if len(self._tasks) >= QUESTIONS:
             self._break("asks more than its callers can have asked")
@@ -239,6 +248,7 @@ class Carrier:
         speak(event[:_EVENT], carrier=self.pid, **known)
 
     async def _told(self, message: CarrierQuestion) -> None:
+        told: CarrierAnswer
         sock = None
         try:
             told, sock = await self._questions.answer(message)
@@ -250,12 +260,13 @@ class Carrier:
             told = Refusal(message.question, shown)
         self._give(told, sock)
 
-    def _give(self, told: ToCarrier, sock: socket.socket | None) -> None:
+    def _give(self, told: CarrierAnswer, sock: socket.socket | None) -> None:
         if sock is None:
             self._tell(told)
             return
+        crowded = Refusal(told.question, Failure(Code.OVERLOADED, CROWDED, "ask again later", 1.0))
         with sock, contextlib.suppress(OSError):  # no descriptor is left: the carrier stops waiting
-            self._channel.send(self._encode(told), sock.fileno())
+            self._channel.send(self._encode(told), sock.fileno(), undelivered=lambda: self._tell(crowded))
 
     def _log(self, message: CarrierQuestion, failure: Failure) -> None:
         path = message.path if isinstance(message, Fetch) else None

@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from credproxy.core.ask.carrier_messages import (
     Anchors,
+    CarrierAnswer,
     Connect,
     Connected,
     Done,
@@ -21,7 +22,6 @@ from credproxy.core.ask.carrier_messages import (
     PassageGiven,
     Rejected,
     Shown,
-    ToCarrier,
     Trusted,
     revealed,
 )
@@ -69,7 +69,7 @@ class _NamedPassage(NamedTuple):
 class Answered(NamedTuple):
     """An answer, and the connection that goes with it."""
 
-    message: ToCarrier
+    message: CarrierAnswer
     sock: socket.socket | None = None
 
 
@@ -180,7 +180,7 @@ class CarrierQuestions:
             return Answered(Connected(message.question), await self._connect(message.relay))
         return Answered(await self._told(message))
 
-    def _told(self, message: _Question) -> Coroutine[object, object, ToCarrier]:
+    def _told(self, message: _Question) -> Coroutine[object, object, CarrierAnswer]:
         match message:
             case Fetch():
                 return self._fetch(message)
@@ -195,7 +195,7 @@ class CarrierQuestions:
             case Trusted():
                 return self._trusted(message)
 
-    async def _fetch(self, message: Fetch) -> ToCarrier:
+    async def _fetch(self, message: Fetch) -> CarrierAnswer:
         passed = self._passed(message.connection)
         peer = passed.peer
         incoming = Incoming(
@@ -216,7 +216,7 @@ class CarrierQuestions:
         passage = await self._office.credential(want, incoming, patience=_bounded(message.patience))
         return await self._granted(message.question, _NamedPassage(passage, want.upstream))
 
-    async def _rejected(self, message: Rejected) -> ToCarrier:
+    async def _rejected(self, message: Rejected) -> CarrierAnswer:
         given = self._passages.get(message.passage)
         if given is None:
             return Done(message.question)
@@ -225,12 +225,12 @@ class CarrierQuestions:
             return Done(message.question)
         return await self._granted(message.question, given._replace(passage=newer))
 
-    async def _get(self, message: Get) -> ToCarrier:
+    async def _get(self, message: Get) -> CarrierAnswer:
         passed = self._passed(message.connection)
         answer = await self._office.narrow(passed.peer, message.body, patience=_bounded(message.patience))
         return JsonAnswer(message.question, answer)
 
-    async def _shown(self, message: Shown) -> ToCarrier:
+    async def _shown(self, message: Shown) -> CarrierAnswer:
         passed = self._passed(message.connection)
         if not await self._office.shows_token(message.authorization):
             raise failed(Code.PEER_REFUSED, "the token is missing or wrong")
@@ -238,10 +238,10 @@ class CarrierQuestions:
             passed.proven()
         return Done(message.question)
 
-    async def _locate(self, message: Locate) -> ToCarrier:
+    async def _locate(self, message: Locate) -> CarrierAnswer:
         return Located(message.question, await self._office.locate(message.host))
 
-    async def _trusted(self, message: Trusted) -> ToCarrier:
+    async def _trusted(self, message: Trusted) -> CarrierAnswer:
         edition = message.bundle
         if edition is not None and edition not in self._editions:
             raise failed(Code.TLS_FAILED, "this CA bundle belongs to no passage of this carrier")

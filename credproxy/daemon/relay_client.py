@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from credproxy.adapters.channel import Channel
+from credproxy.adapters.channel import CROWDED, Channel
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.adapters.tls_trust import ClientIdentity
 from credproxy.core.ask.carrier_messages import VERSION
@@ -148,8 +148,11 @@ class RelayClient:
         """
         if not self._channel.open:
             raise gone()
+        crowded = Failure(Code.OVERLOADED, CROWDED, "ask again later", 1.0)
         try:
-            self._channel.send(msgspec.msgpack.encode(message), pair.fileno())
+            self._channel.send(
+                msgspec.msgpack.encode(message), pair.fileno(), undelivered=lambda: self._over(message.number, crowded)
+            )
         except OSError:
             raise gone() from None
         self._shares[message.number] = share

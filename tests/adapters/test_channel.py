@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.adapters.channel import Channel
-from tests.fakes import settle
+from tests.fakes import CrowdedSocket, settle
 
 
 def _descriptors() -> int:
@@ -87,6 +87,25 @@ async def test_a_descriptor_arrives_with_its_message(pair: tuple[socket.socket, 
         assert os.read(readers[number], 10) == b""  # nobody else holds the other end
         os.close(readers[number])
     assert {descriptor for _, descriptor in other.heard[::2]} == {-1}
+    one.channel.close()
+    other.channel.close()
+
+
+async def test_a_descriptor_that_the_kernel_lets_not_pass_costs_its_own_message_alone() -> None:
+    """Any process of the user can bring that about, one in a sandbox as well; the sender is told, and nothing is left open."""
+    sock, theirs = CrowdedSocket.pair()
+    one, other, told = End(sock), End(theirs, trusted=True), []
+    before = _descriptors()
+    for number in range(4):
+        one.channel.send(b"%d" % number, 0 if number % 2 else -1, undelivered=lambda number=number: told.append(number))  # type: ignore[misc]
+    assert told == []  # not before send() has returned
+    await other.until(2)
+    sock.crowded = False
+    one.channel.send(b"4", 0)
+    await other.until(3)
+    assert ([message for message, _ in other.heard], told, one.lost) == ([b"0", b"2", b"4"], [1, 3], [])
+    os.close(other.heard[-1][1])
+    assert (_descriptors(), one.channel.unread) == (before, 0)
     one.channel.close()
     other.channel.close()
 

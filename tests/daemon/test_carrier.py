@@ -49,7 +49,7 @@ from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
-from tests.fakes import FakeClock, settle
+from tests.fakes import CrowdedSocket, FakeClock, settle
 from tests.gateway.world import BLOB, REGISTRY
 
 
@@ -207,9 +207,9 @@ class Other:
 
 
 @contextlib.asynccontextmanager
-async def carrier() -> AsyncIterator[Other]:
+async def carrier(pair: tuple[socket.socket, socket.socket] | None = None) -> AsyncIterator[Other]:
     """A carrier as the daemon sees it, and the other end of its channel."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = pair or socket.socketpair()
     theirs.setblocking(False)
     clock, office = FakeClock(), FakeOffice()
     ends: list[str] = []
@@ -352,6 +352,27 @@ async def test_a_connection_with_a_client_certificate_is_that_of_a_passage() -> 
         assert isinstance(await other.told(Connect(4, granted.way.relay)), Refusal)
         await other.told(fetch(other.open()))
         assert await other.told(Connect(5, granted.way.relay)) == Connected(5)
+
+
+async def test_where_no_descriptor_passes_only_new_connections_fail() -> None:
+    """A process in any sandbox can bring that about; downloads that are under way in the carrier go on."""
+    ours, theirs = CrowdedSocket.pair()
+    async with carrier((ours, theirs)) as other:
+        ours.crowded = False
+        number = other.open()
+        other.office.certificate = "/canary.pem"
+        granted = await other.told(fetch(number))
+        assert isinstance(granted, PassageGiven)
+        ours.crowded = True
+        with structlog.testing.capture_logs() as events:
+            refused = other.open()
+            await other.until(lambda: other.freed == [refused])
+        assert [event["event"] for event in events] == ["connection not passed on"]
+        answer = await other.told(Connect(2, granted.way.relay))
+        assert isinstance(answer, Refusal)
+        assert (answer.question, answer.failure.code) == (2, Code.OVERLOADED)
+        assert isinstance(await other.told(fetch(number, only=True)), Done)
+        assert (other.carrier.open, [*other.carrier.connections]) == (True, [number])
 
 
 async def test_a_configuration_that_comes_into_force_while_a_connection_is_made_ends_it() -> None:

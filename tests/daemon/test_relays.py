@@ -33,7 +33,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.daemon.relay_client import IDENTITIES
 from credproxy.daemon.relays import AT_ONCE, LOOK, OF_ALL, REST, SHARE, SILENT, WAIT, Relays
 from tests.adapters.test_client_certificates import ANSWER, Server, dial, home, issue
-from tests.fakes import FakeClock, settle
+from tests.fakes import CrowdedSocket, FakeClock, settle
 
 
 __all__ = ["home"]  # a fixture
@@ -76,13 +76,14 @@ class Births:
 
     def __init__(self, *, real: bool) -> None:
         self.real = real
+        self.crowded = False
         self.born: list[Puppet] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.killed: list[int] = []
 
     async def relay(self) -> Newborn:
         """Start one."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = CrowdedSocket.pair() if self.crowded else socket.socketpair()
         if self.real:
             self.tasks.append(asyncio.ensure_future(RelayProcess(theirs).lived()))
         else:
@@ -377,3 +378,13 @@ async def test_the_process_holds_so_many_keys_and_drops_what_was_replaced() -> N
         assert (w.read, process.numbers(TakeIdentity)[-1]) == (read + 1, IDENTITIES + 3)
         assert "canary" not in repr(process.heard)
         assert "canary" not in repr(await w.identity(Dial()))
+
+
+async def test_where_no_descriptor_passes_no_relay_begins_and_none_is_counted() -> None:
+    """The process lives on, and with it the relays that it has."""
+    async with world() as w:
+        w.births.crowded = True
+        failure = await w.failure(Dial())
+        assert failure.code is Code.OVERLOADED
+        assert (w.relays.running, w.relays.held(1), w.relays.lost, w.births.killed) == (0, 0, 0, [])
+        assert w.relays.pids

@@ -1,14 +1,16 @@
 """A build action that takes all connections that it can get, and reopens those that are closed.
 
-Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads|descriptors SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
 its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing; with ``blobs`` for a blob; with ``heads`` as
-well, and it then sends as many large requests behind that as it can.
+well, and it then sends as many large requests behind that as it can. With ``descriptors`` it has that many on their way between
+its own processes, of which the kernel counts the user's.
 """
 
 import contextlib
 import ctypes
 import os
+import resource
 import select
 import socket
 import sys
@@ -89,6 +91,22 @@ def leave_unread(place: str, count: int, *, path: str) -> None:
     sys.stdin.read()
 
 
+def send_descriptors(count: int) -> None:
+    """Send that many to itself, and receive none."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    sent, pairs = 0, []
+    while sent < count:
+        pairs.append(socket.socketpair())
+        pairs[-1][0].setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while sent < count:
+                socket.send_fds(pairs[-1][0], [b"x"], [0] * 250)
+                sent += 250
+    say(sent)
+    sys.stdin.read()
+
+
 def say(count: int) -> None:
     """Tell the test that it may begin."""
     sys.stdout.write(f"{count}\n")
@@ -98,6 +116,9 @@ def say(count: int) -> None:
 def main() -> None:
     """Hoard, with ``bodies`` from twenty sandboxes inside of this one."""
     kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if kind == "descriptors":
+        send_descriptors(count)
+        return
     if kind in ASKED_FOR:
         leave_unread(place, count, path=ASKED_FOR[kind])
         return

@@ -1,6 +1,7 @@
 """T3, T16: a sandbox that takes all the connections of a real daemon's actions socket that it can get."""
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -144,6 +145,27 @@ def test_requests_behind_those_that_wait_do_not_end_their_carrier(
         assert carriers(staged) == [carrier]
         assert memory(carrier, "VmHWM") - idle < 96 * 1024 * 1024
         assert pings(staged, *sandbox) == ["200"] * 10
+    assert staged.stop() == 0
+
+
+def test_descriptors_on_their_way_in_a_sandbox_end_no_carrier(
+    staged: Stage, halves: Halves, sandbox: tuple[str, ...]
+) -> None:
+    """More than the daemon may have: the kernel then passes none for it. What is under way goes on, and new connections later."""
+    rule = f'[[actions.rule]]\naction = "allow"\nregistry = "{halves.authority}"\nrepository = "org/*"\n'
+    staged.configure(f'{halves.rule()}insecure = true\n[actions]\ncarriers = 1\n{rule}operations = ["blob:read"]\n')
+    powers = ("setpriv", "--bounding-set=-sys_admin,-sys_resource") if os.getuid() == 0 else ()
+    staged.start(*powers, "prlimit", "--nofile=1024:1024", REGISTRY_PASSWORD=halves.password)
+    with download(staged, halves, *sandbox) as getting:
+        until(lambda: halves.begun == 1)
+        held = carriers(staged)
+        with hoarding("descriptors", actions_socket(staged), 3000, *sandbox):
+            assert pings(staged)[0] != "200"
+            assert staged.events("connection not passed on")
+        assert pings(staged)[0] == "200"
+        halves.rest.set()
+        assert len(getting.communicate(timeout=20)[0]) == 2 * HALF
+    assert carriers(staged) == held
     assert staged.stop() == 0
 
 
