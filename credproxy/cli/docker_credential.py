@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from credproxy.cli.command_error import CommandError, stop
-from credproxy.cli.login import alone, forget
+from credproxy.cli.login import alone, forget, revoked
 from credproxy.cli.login_words import told
 from credproxy.cli.read_config import in_force
 from credproxy.core.ask.credential import Secret
@@ -91,9 +91,13 @@ def _erase(keyring: "WritableKeyring | None") -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
     key = _key(_read().decode("utf-8", "replace"))
-    places = LoginPlaces(*_about(key), key=key, keyring=keyring)
+    settings, rule = _about(key)
+    _, trouble = revoked(settings, rule, parse_uri(f"https://{key}"))  # as credproxy logout does
+    places = LoginPlaces(settings, rule, key=key, keyring=keyring)
     with alone():
-        places.remove()
+        gone = places.remove()
+    for line in trouble if gone else ():
+        click.echo(line, err=True)
     forget(key.partition("/")[0])
 
 

@@ -8,8 +8,9 @@ from click.testing import CliRunner, Result
 
 from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.cli import main
-from tests.cli.test_login import REFRESH, Keyring, configure, home, stored
+from tests.cli.test_login import REFRESH, Keyring, configure, home, log_in, stored
 from tests.hints import filled
+from tests.worker.token_server import TokenServer
 
 
 __all__ = ["home"]
@@ -110,3 +111,27 @@ def test_a_locked_keyring_is_told_to_docker(home: Path) -> None:
     assert result.stdout.startswith("the keyring is locked, and nothing was changed\nunlock it")
     assert keyring.secrets == {}
     assert not (home / ".local/state/credproxy/logins.json").exists()
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_a_refresh_token_is_revoked_before_it_is_erased(home: Path, status: int) -> None:
+    """As ``credproxy logout`` does; what fails there is a warning, and no error of ``docker logout``."""
+    keyring = Keyring(NoKeyringError("there is none"))
+    with TokenServer() as server:
+        document: dict[str, object] = {
+            "issuer": server.url,
+            "token_endpoint": f"{server.url}/token",
+            "revocation_endpoint": f"{server.url}/revoke",
+        }
+        server.replies |= {"/.well-known/oauth-authorization-server": (200, document), "/revoke": (status, {})}
+        configure(home, REFRESH.replace('token_url = "https://id.test/t"', f'issuer = "{server.url}"'))
+        done = log_in("cache.test", keyring=keyring, password="canary-refresh")
+        assert (done.exit_code, list(stored(home))) == (0, ["cache.test"])
+        result = run("erase", "cache.test", keyring=keyring)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert ("warning: the login was not revoked: token server '127.0.0.1:" in result.stderr) == (status != 200)
+        assert next(form for _, path, form in server.asked if path == "/revoke")["token"] == ["canary-refresh"]
+        assert stored(home) == {}
+        asked = len(server.asked)
+        assert run("erase", "cache.test", keyring=keyring).exit_code == 0
+        assert len(server.asked) == asked  # there is nothing left to revoke
