@@ -24,6 +24,7 @@ class BucketRegions:
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._known: LRUCache[str, str] = LRUCache(_MOST)
+        self._flushes = 0
         self._asking: LRUCache[str, asyncio.Lock] = LRUCache(_MOST)
 
     def known(self, url: str) -> str | None:
@@ -37,12 +38,14 @@ class BucketRegions:
             return known
         lock = self._asking.setdefault(url, asyncio.Lock())
         async with lock:
-            if url not in self._known:
-                self._known[url] = await converse(
-                    bucket_region(url, dial=dial, subject=subject), self._http, terms=terms
-                )
-            return self._known[url]
+            while (known := self.known(url)) is None:  # once more where a flush came meanwhile
+                flushes = self._flushes
+                told = await converse(bucket_region(url, dial=dial, subject=subject), self._http, terms=terms)
+                if flushes == self._flushes:
+                    self._known[url] = told
+            return known
 
     def forget(self) -> None:
         """Ask again."""
+        self._flushes += 1
         self._known.clear()

@@ -6,6 +6,7 @@ Shared by the sources that begin with one.
 from collections.abc import Hashable, Iterator, Mapping
 from typing import NamedTuple
 
+import msgspec
 from cachetools import LRUCache
 
 from credproxy.core.ask.credential import Lifetime, PlainSecret, Secret
@@ -14,11 +15,12 @@ from credproxy.core.ask.worker_messages import AzureToken, AzureWay, LibraryToke
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import AZURE
 from credproxy.core.kinds.sources.azure import ASSET, AZURES, PROFILE, AzureLogin
+from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.ports.clock import Clock
 from credproxy.ports.files import Files
 from credproxy.ports.libraries import CloudLibraries
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
-from credproxy.sources.watched_file import Looks
+from credproxy.sources.watched_file import Looks, Watched
 
 
 _MOST = 64
@@ -71,7 +73,9 @@ class AzureTokens:
         self._files = files
         self._libraries = libraries
         self._clock = clock
-        self._profile = PROFILE.path(environ)
+        self._profile = Watched(
+            PROFILE.path(environ), nothing=False, parse=_has_login, name="azure", files=files, clock=clock
+        )
         self._asset: str | None = None
         self._looks = Looks(clock)
         self._found = AzureFound(())
@@ -120,6 +124,7 @@ class AzureTokens:
     def forget(self) -> None:
         """The next question looks and asks again."""
         self._looks.forget()
+        self._profile.forget()
         self._asset = None
         for answer in self._tokens.values():
             answer.forget()
@@ -153,7 +158,15 @@ class AzureTokens:
             case "managed":
                 return way if any(map(environ.get, _ENDPOINTS)) or await self._is_azures() else None
             case "cli":
-                return await self._stamp(self._profile) if self._profile else None
+                return await self._logged_in()
+
+    async def _logged_in(self) -> Hashable | None:
+        """What changes with a login of az; None if there is none, as after ``az logout``, which leaves its file."""
+        await self._profile.look()
+        if self._profile.failure is not None:
+            raise Failed(self._profile.failure)
+        version = self._profile.version if self._profile.content else None
+        return None if version is None else version.stamp
 
     async def _stamp(self, path: str) -> Hashable | None:
         version = await self._files.version(path)
@@ -178,7 +191,13 @@ class AzureTokens:
                 case "managed":
                     yield f"this machine is not one of Azure's: {ASSET} does not say so"
                 case "cli":
-                    yield f"the file {self._profile!r} is not there" if self._profile else "HOME is not set"
+                    yield self._no_cli()
+
+    def _no_cli(self) -> str:
+        path = self._profile.path
+        if path is None:
+            return "HOME is not set"
+        return f"the file {path!r} " + ("is not there" if self._profile.version is None else "has no login of az in it")
 
     def _answer(self, found: AzureFound, scope: str) -> ProgramAnswer:
         key = (scope, found.ways)
@@ -205,3 +224,17 @@ class AzureTokens:
         until = None if given.until is None else boot + given.until - wall
         life = bounded(Lifetime(since, until, wall_until=given.until), told, boot=boot)
         return b"", Login(stored, since=since, until=life.until, wall_until=life.wall_until)
+
+
+class _AzProfile(msgspec.Struct):
+    """The file of az, as far as it is read; without a subscription it has an entry for the tenant."""
+
+    subscriptions: tuple[msgspec.Raw, ...] = ()
+
+
+def _has_login(content: bytes) -> bool:
+    """Whether there may be a login: only az itself knows what to do with a file that is not as usual."""
+    try:
+        return bool(msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_AzProfile).subscriptions)
+    except UNREADABLE:
+        return True

@@ -20,6 +20,7 @@ from credproxy.ports.processes import Completed
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeLibraries, FakeProcesses, FakeSigner, FixedTerms
 from tests.hints import filled
+from tests.sources.azure_world import LOGGED_IN
 
 
 CASES: Final = json.loads((Path(__file__).parents[1] / "data" / "builtin-hosts.json").read_text())["cases"]
@@ -45,7 +46,7 @@ def world(environ: dict[str, str] | None = None, gh: str = "", *, everything: bo
         files.put("/home/u/.config/gh/hosts.yml", gh)
     if everything:
         files.put("/home/u/.config/gcloud/application_default_credentials.json", ADC)
-        files.put("/home/u/.azure/azureProfile.json", "{}")
+        files.put("/home/u/.azure/azureProfile.json", LOGGED_IN)
     return World(
         environ={"HOME": "/home/u", "XDG_CONFIG_HOME": "/home/u/.config", **(environ or {})},
         uid=1000,

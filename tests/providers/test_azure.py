@@ -23,7 +23,7 @@ from tests.broker.world import question
 from tests.contract import CANARY, HOST, SIGNED, ProviderContract
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeLibraries, FakeProcesses, FakeSigner, FixedTerms
 from tests.hints import filled
-from tests.sources.azure_world import PROFILE
+from tests.sources.azure_world import LOGGED_IN, PROFILE
 
 
 CONTRACTS = {
@@ -43,7 +43,7 @@ def machine(environ: Mapping[str, str] | None = None, *, logged_in: bool = True)
     """One on which somebody has logged in with az."""
     files, libraries = FakeFiles(), FakeLibraries()
     if logged_in:
-        files.put(PROFILE, "{}")
+        files.put(PROFILE, LOGGED_IN)
     libraries.answers[AzureToken] = lambda _: LibraryToken("canary")
     return World(
         {"HOME": "/home/u", **(environ or {})},

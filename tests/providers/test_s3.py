@@ -24,7 +24,7 @@ from credproxy.core.kinds.uses import Usual
 from credproxy.ports.provider import Plan
 from credproxy.providers.s3 import S3Provider
 from tests.contract import CANARY, HOST, ProviderContract
-from tests.fakes import FakeAwsSigner, FakeClock, FakeHttp, FakeSource, FixedTerms
+from tests.fakes import FakeAwsSigner, FakeClock, FakeHttp, FakeSource, FixedTerms, settle
 from tests.hints import filled
 
 
@@ -104,6 +104,26 @@ async def test_a_bucket_is_asked_for_its_region_once(uri: str, options: dict[str
     assert [request.url for request in world.http.requests] == [asked]
     world.provider.forget(lambda _: True)
     await world.grant(uri)
+    assert len(world.http.requests) == 2
+
+
+async def test_a_region_from_before_a_flush_is_not_kept() -> None:
+    """The bucket may have moved: whoever waits gets what it says afterwards."""
+    uri, asked = f"https://{HOST}/b/k", f"https://{HOST}/b"
+    world = World(options={})
+    answers = [
+        Response(200, (("x-amz-bucket-region", name),), b"", 0.0, world.clock.wall())
+        for name in ("eu-west-1", "eu-north-1")
+    ]
+    world.http.script[asked] = list(answers)
+    world.http.hold[asked] = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(world.grant(uri))
+        await settle()
+        world.provider.forget(lambda _: True)
+        world.http.hold[asked].set()
+    headers = dict(waiting.result().headers)
+    assert "/eu-north-1/s3" in headers["Authorization"][0].reveal()
     assert len(world.http.requests) == 2
 
 

@@ -19,6 +19,9 @@ from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeLibraries
 
 
 PROFILE = "/home/u/.azure/azureProfile.json"
+LOGGED_IN = '{"installationId": "i", "subscriptions": [{"id": "1", "user": {"name": "u", "type": "user"}}]}'
+"""What az writes there."""
+
 BLOB = parse_uri("https://acct.blob.core.windows.net/c/b")
 NOTHING: Mapping[str, object] = MappingProxyType({})
 

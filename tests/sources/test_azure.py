@@ -11,7 +11,7 @@ from credproxy.core.ask.worker_messages import AzureToken, LibraryToken
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.azure import ASSET, AZURES, AzureSource
 from tests.contract import Ground, SourceContract
-from tests.sources.azure_world import BLOB, PROFILE, SECRETS, AzureMachine, login, text
+from tests.sources.azure_world import BLOB, LOGGED_IN, PROFILE, SECRETS, AzureMachine, login, text
 
 
 def put(ground: Ground, secret: str) -> None:
@@ -22,7 +22,7 @@ def put(ground: Ground, secret: str) -> None:
 
 def put_broken(ground: Ground) -> None:
     """A login that is over."""
-    ground.files.put(PROFILE, "{}")
+    ground.files.put(PROFILE, LOGGED_IN)
     refusal = failed(Code.BAD_CREDENTIALS, "the login of az has expired, or there is none", hint="az login")
     ground.libraries.answers[AzureToken] = lambda _: refusal
 
@@ -34,7 +34,7 @@ async def test_each_way_in_which_there_is_a_login_is_asked_in_order() -> None:
     """In one question: which of them has one is for the library to find."""
     machine = AzureMachine(SECRETS | {"AZURE_FEDERATED_TOKEN_FILE": "/token", "IDENTITY_ENDPOINT": "http://x"})
     machine.files.put("/token", "t")
-    machine.files.put(PROFILE, "{}")
+    machine.files.put(PROFILE, LOGGED_IN)
     assert await text(machine.azure()) == "aad"
     assert machine.asked == AzureToken(
         "https://storage.azure.com/.default",
@@ -44,7 +44,7 @@ async def test_each_way_in_which_there_is_a_login_is_asked_in_order() -> None:
         "",
     )
     only = AzureMachine(machine.environ, {"ways": ("cli", "environment")})
-    only.files.put(PROFILE, "{}")
+    only.files.put(PROFILE, LOGGED_IN)
     await login(only.azure())
     assert only.asked.ways == ("cli", "environment")
 
@@ -53,8 +53,12 @@ async def test_each_way_in_which_there_is_a_login_is_asked_in_order() -> None:
     ("environ", "files", "ways"),
     [
         ({}, {}, None),
-        ({}, {PROFILE: "{}"}, ("cli",)),
-        ({"AZURE_CONFIG_DIR": "/az"}, {"/az/azureProfile.json": "{}"}, ("cli",)),
+        ({}, {PROFILE: LOGGED_IN}, ("cli",)),
+        ({"AZURE_CONFIG_DIR": "/az"}, {"/az/azureProfile.json": LOGGED_IN}, ("cli",)),
+        ({}, {PROFILE: f"\ufeff{LOGGED_IN}"}, ("cli",)),
+        ({}, {PROFILE: "of another version"}, ("cli",)),
+        ({}, {PROFILE: '{"installationId": "i", "subscriptions": []}'}, None),
+        ({}, {PROFILE: '{"installationId": "i"}'}, None),
         ({}, {ASSET: f"{AZURES}\n"}, ("managed",)),
         ({}, {ASSET: "something else\n"}, None),
         ({"MSI_ENDPOINT": "http://x"}, {}, ("managed",)),
@@ -84,6 +88,21 @@ async def test_a_login_is_seen_without_asking_anybody(
     else:
         await login(source)
         assert machine.asked.ways == ways
+
+
+async def test_az_logout_leaves_its_file_and_no_login() -> None:
+    """Which is seen within a second, as is the next login."""
+    machine = AzureMachine({})
+    machine.files.put(PROFILE, LOGGED_IN)
+    source = machine.azure()
+    assert await source.locate(BLOB, None) is not None
+    machine.files.put(PROFILE, '{"installationId": "i", "subscriptions": []}')
+    await machine.clock.advance(1)
+    assert await source.locate(BLOB, None) is None
+    assert f"the file {PROFILE!r} has no login of az in it" in source.looked(BLOB)
+    machine.files.put(PROFILE, LOGGED_IN)
+    await machine.clock.advance(1)
+    assert await source.locate(BLOB, None) is not None
 
 
 async def test_a_missing_library_is_told_with_the_command_that_brings_it() -> None:
