@@ -92,7 +92,7 @@ def _erase(keyring: "WritableKeyring | None") -> None:
 
     key = _key(_read().decode("utf-8", "replace"))
     settings, rule = _about(key)
-    _, trouble = revoked(settings, rule, parse_uri(f"https://{key}"))  # as credproxy logout does
+    _, trouble = revoked(settings, rule, target=parse_uri(f"https://{key}"))  # as credproxy logout does
     places = LoginPlaces(settings, rule, key=key, keyring=keyring)
     with alone():
         gone = places.remove()

@@ -110,7 +110,7 @@ def logout(keyring: "WritableKeyring | None", host: str) -> None:
     if that offers it; what fails there is a warning.
     """
     settings, key, target, rule = _about(host, "credproxy logout {}")
-    server, trouble = revoked(settings, rule, target)
+    server, trouble = revoked(settings, rule, target=target)
     if server:
         say(f"revoked at {server}")
     gone = _log_out(settings, key, rule=rule, keyring=keyring)
@@ -169,7 +169,7 @@ def _had(wish: LoginWish, username: str) -> tuple[str, Secret]:
     return typed(wish, username)
 
 
-def revoked(settings: Settings, rule: HostRule, target: Target) -> tuple[str, tuple[str, ...]]:
+def revoked(settings: Settings, rule: HostRule, *, target: Target) -> tuple[str, tuple[str, ...]]:
     """At which identity provider a login was revoked; "" for none, with the lines that say why not."""
     if not isinstance(rule, OauthHost) or not rule.rotates:
         return "", ()
