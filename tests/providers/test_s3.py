@@ -108,7 +108,7 @@ async def test_a_bucket_is_asked_for_its_region_once(uri: str, options: dict[str
 
 
 async def test_a_region_from_before_a_flush_is_not_kept() -> None:
-    """The bucket may have moved: whoever waits gets what it says afterwards."""
+    """The bucket may have moved: all who wait get what it says afterwards."""
     uri, asked = f"https://{HOST}/b/k", f"https://{HOST}/b"
     world = World(options={})
     answers = [
