@@ -18,7 +18,6 @@ HINTS = hints()
 NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
     "it passes by itself, which tests/daemon/test_hints.py holds of every such code": (
         "check the network, then try again",
-        "check the network, then run the build again",
         "close some programs, then try again",
         "ask again, with fewer --jobs",
         "run the build again, or with fewer --jobs",
@@ -173,6 +172,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
     ),
     "a person types it, and so do tests/cli/test_login.py and tests/real/test_login.py": (
         "type it again",
+        "write https:// in the place of http://",
         "pipe it in, with --password-stdin",
         "name the user: -u NAME",
         "name a page that wants it, with --check-url, or store it untried, with --no-check",

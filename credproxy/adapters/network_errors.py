@@ -108,7 +108,7 @@ def _of_the_network(error: Exception, call: Call) -> Failed:
         Failure(
             Code.UPSTREAM_UNAVAILABLE,
             f"{call.name} {_network_reason(error)}",
-            "check the network, then run the build again",
+            "check the network, then try again",
             unsent=isinstance(error, _UNCONNECTED),
         )
     )

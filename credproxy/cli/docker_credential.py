@@ -18,7 +18,7 @@ from credproxy.cli.login import alone, forget, revoked
 from credproxy.cli.login_words import told
 from credproxy.cli.read_config import in_force
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.stored import login
+from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.docker_config_edit import docker_key
@@ -73,7 +73,7 @@ def _store(keyring: "WritableKeyring | None") -> None:
     key = _key(given.server)
     if not given.username:
         raise CommandError("no credentials username")  # the wording of the protocol
-    login(given.username, given.secret, where=f"the login for {key!r}")
+    from_text(given.secret, given.username, where=f"the login for {key!r}")
     settings, rule = _about(key)
     if rule.rotates:
         message = f"{key!r} is a host of provider {rule.tag()!r}, where a person logs in otherwise"

@@ -13,7 +13,7 @@ import click
 
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.login_wish import LoginWish
+from credproxy.cli.login_wish import LoginWish, check_wish
 from credproxy.cli.login_words import WIDTH, LoginError, say, told
 from credproxy.cli.read_config import trusted_settings
 from credproxy.core.ask.credential import Secret
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _USER_INFO = re.compile(r"\A((?:[A-Za-z]+://)?)[^/]*@")
+_BELOW = re.compile(r"\A((?:[A-Za-z]+://)?[^/]*)/.*", re.DOTALL)
 
 
 class _LoginCommand(click.Command):
@@ -97,6 +98,7 @@ def login(
     if not rule.login_example or not rule.login_key:
         hint = rule.setup(target) or f"credproxy explain https://{target.authority}/"
         raise LoginError(f"nobody logs in to a host of provider {rule.tag()!r} here", hint)
+    check_wish(wish)
     _log_in(wish, store or settings.login_store, keyring=keyring)
 
 
@@ -123,9 +125,9 @@ def _about(host: str, command: str) -> tuple[Settings, str, Target, HostRule]:
     """The configuration, the login's key and target, and the rule: a host without one counts as a registry."""
     key = login_key(host)
     if key is None:
-        bare = login_key(_USER_INFO.sub(r"\1", host))
-        said = "names no host" if bare is None else "has a user name in it"
-        raise LoginError(f"{host!r} {said}", command.format(bare or "ghcr.io"))
+        bare, above = login_key(_USER_INFO.sub(r"\1", host)), login_key(_BELOW.sub(r"\1", host))
+        said = "has a user name in it" if bare else "has a path that no login is for" if above else "names no host"
+        raise LoginError(f"{host!r} {said}", command.format(bare or above or "ghcr.io"))
     scheme, _, rest = host.rpartition("://")
     name = key if key.partition("/")[0] == "docker.io" else rest
     try:

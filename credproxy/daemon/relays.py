@@ -158,9 +158,7 @@ class Relays:
                 return await self._made(reach, subject, share)
         except TimeoutError:
             message = f"{subject} did not complete a connection in time"
-            raise failed(
-                Code.UPSTREAM_UNAVAILABLE, message, hint="check the network, then run the build again"
-            ) from None
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="check the network, then try again") from None
         finally:
             if not share.lent:
                 share.give_back()

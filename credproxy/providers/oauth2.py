@@ -260,7 +260,7 @@ class OauthProvider:
             if isinstance(error, GrantRefused) or not error.failure.may_pass:
                 raise
             # What is sent once here is signed again each time: nothing that is stored may have been spent.
-            raise Failed(replace(error.failure, hint="check the network, then run the build again")) from None
+            raise Failed(replace(error.failure, hint="check the network, then try again")) from None
 
     async def _refreshed(
         self, server: OauthServer, located: LocatedSecrets, limits: OauthLimits, terms: Terms

@@ -135,3 +135,15 @@ def test_a_refresh_token_is_revoked_before_it_is_erased(home: Path, status: int)
         asked = len(server.asked)
         assert run("erase", "cache.test", keyring=keyring).exit_code == 0
         assert len(server.asked) == asked  # there is nothing left to revoke
+
+
+@pytest.mark.parametrize("secret", ["a\\u0000b", "a\\nb", "a\\u001bb", " ", ""])
+def test_a_secret_that_could_not_be_sent_takes_nobody_s_place(home: Path, secret: str) -> None:
+    """The login that was there would be lost, and the next question would find one that cannot be used."""
+    keyring = Keyring()
+    assert run("store", LOGIN, keyring=keyring).exit_code == 0
+    before = dict(keyring.secrets)
+    result = run("store", LOGIN.replace(b"canary-s", secret.encode()), keyring=keyring)
+    assert (result.exit_code, keyring.secrets) == (1, before)
+    assert "the login for 'reg.test:5000'" in result.stdout
+    assert stored(home)["reg.test:5000"]["username"] == "u"

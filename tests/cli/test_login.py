@@ -190,6 +190,9 @@ def test_what_docker_would_ask_us_for_is_not_stored_with_docker(home: Path, conf
     assert "has credproxy itself for 'reg.test'" in " ".join(result.output.split())
 
 
+HEADER = '[[host]]\nmatch = "h.test"\nprovider = "header"\nsecret = { source = "login" }\n'
+
+
 @pytest.mark.parametrize(
     ("arguments", "rule", "said"),
     [
@@ -214,6 +217,26 @@ def test_what_docker_would_ask_us_for_is_not_stored_with_docker(home: Path, conf
             "the rule for 'reg.test' looks where nothing can be stored",
         ),
         (("reg.test", "-u", "a:b"), "", "has a user name that is empty or holds ':'"),
+        (
+            ("reg.test/../x", "-u", "u"),
+            "",
+            "'reg.test/../x' has a path that no login is for hint: credproxy login reg.test",
+        ),
+        (("http://reg.test", "-u", "u"), "", "would travel in plain http"),
+        (("http://h.test",), HEADER, "the login for 'h.test' would travel in plain http"),
+        (("h.test", "--check-url", "http://h.test/x"), HEADER, "the login for 'h.test' would travel in plain http"),
+        (
+            ("h.test", "--check-url", "https://g.test/x"),
+            HEADER,
+            "'h.test', is not for 'g.test', which would be sent it",
+        ),
+        (("h.test", "--check-url", "ftp://h.test/"), HEADER, "has the scheme 'ftp' hint: name another page"),
+        (("h.test", "--check-url", "https://h.test/"), HEADER, "means nothing together with --no-check"),
+        (
+            ("reg.test", "-u", "u", "--check-url", "https://reg.test/"),
+            "",
+            "--check-url means nothing for a host of provider 'oci'",
+        ),
     ],
 )
 def test_what_cannot_be_is_reported(home: Path, arguments: tuple[str, ...], rule: str, said: str) -> None:

@@ -88,7 +88,8 @@ _NUMBER = re.compile(r"[0-9a-f]{1,64}")
 """An id that names a file."""
 
 _WRITTEN_BY_OTHERS = "move it away, and log in again: credproxy login HOST"
-_EMPTY_SEGMENT = re.compile(r"^/|//")
+_PATH = re.compile(r"(?:(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()*+,;=:@%-]+(?:/|$))*")
+"""What a path below a host may be: no empty segment, none of dots alone, no query."""
 
 
 def parse_logins(content: bytes, where: str) -> LoginIndex:
@@ -132,14 +133,14 @@ def login_name(authority: str) -> str:
 
 
 def login_key(text: str) -> str | None:
-    """The canonical key of what somebody typed: ``HOST[:PORT][/PATH]``, also as a URL; None for what names no host."""
+    """The canonical key of what somebody typed: ``HOST[:PORT][/PATH]``, also as a URL; None for what names no place."""
     if text == HUB_KEY:
         return "docker.io"
     scheme, _, rest = text.rpartition("://")
     host, _, path = rest.partition("/")
     authority = canonical_authority(host, "http" if scheme.lower() == "http" else "https")
     path = path.removesuffix("/")
-    if authority is None or scheme.lower() not in {"", "http", "https"} or _EMPTY_SEGMENT.search(path):
+    if authority is None or scheme.lower() not in {"", "http", "https"} or not _PATH.fullmatch(path):
         return None
     return login_name(authority) + (f"/{path}" if path else "")
 
