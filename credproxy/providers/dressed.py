@@ -3,6 +3,7 @@
 from credproxy.core.ask.credential import Grant, Identity, Lifetime, Secret, Stored
 from credproxy.core.ask.lifetime import EMPTY_KEEP
 from credproxy.core.ask.login import Login, dressed
+from credproxy.core.ask.message import unsendable
 from credproxy.core.ask.stored import not_stored, unreadable, usable
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
@@ -117,6 +118,9 @@ class Dressed:
         headers = self._rule.dress(login.stored, name, width=width)
         if headers:
             headers += tuple((key, (Secret(value),)) for key, value in login.beside)
+        problem = unsendable(headers)
+        if problem is not None:  # so that explain and the log say it where the login is named, and nothing is kept
+            raise unreadable(name, f"cannot be sent: {problem}", hint=self._rule.remedy)
         lifetime = dressed(login, name, boot=self._clock.boot())
         note = self._rule.note if headers else self._rule.unsent
         return Grant(headers, lifetime, note=note, direct=direct)

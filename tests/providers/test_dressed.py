@@ -224,3 +224,20 @@ CONTRACTS = {
     "header": ProviderContract(HeaderHost(HOST, EnvSource("X")), alike=f"https://{HOST}/other"),
     "basic": ProviderContract(BasicHost(HOST), alike=f"https://{HOST}/other"),
 }
+
+
+@pytest.mark.parametrize("secret", ["t\u00f6ken", "t\u200bken", "\u201ctoken\u201d", "a\x80b"])
+async def test_a_secret_that_no_header_can_carry_is_an_error_of_its_place(secret: str) -> None:
+    """Not of the answer that is made of it: ``explain``, which looks at the secret alone, would call it a credential."""
+    rule = HeaderHost("a.test", secret=EnvSource("X"))
+    provider = Dressed(rule, source=FakeSource("a.test", PlainSecret(Secret(secret))), clock=FakeClock())
+    plan = await provider.plan(question("https://a.test/x"))
+    assert plan is not None
+    with pytest.raises(Failed) as caught:
+        await plan.run(FixedTerms())
+    failure = caught.value.failure
+    assert (failure.code, failure.hint) == (Code.CREDENTIAL_UNREADABLE, rule.remedy)
+    assert (
+        "cannot be sent: the value of the header 'Authorization' has characters other than printable" in failure.message
+    )
+    assert secret not in failure.message

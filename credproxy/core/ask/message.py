@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from credproxy.core.ask.credential import Handout, IdentityToken, Stored, UserPassword
+from credproxy.core.ask.credential import Handout, IdentityToken, Secret, Stored, UserPassword
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.uri import shown
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -87,19 +87,14 @@ def encode_answer(handout: Handout) -> bytes:
         Failed(bad_token): a header that no client could send; the message never holds the value.
         Failed(answer_too_large): more than ANSWER_LIMIT bytes.
     """
-    headers: dict[str, list[str]] = {}
-    seen: set[str] = set()
-    for name, secrets in handout.headers:
-        values = [secret.reveal().strip(" \t\r\n") for secret in secrets]
-        problem = header_problem(name, values)
-        lower = name.lower()
-        if problem is None and lower in seen:
-            problem = f"the header {name!r} occurs twice"
-        if problem is not None:
-            raise failed(Code.BAD_TOKEN, f"the credential cannot be sent: {problem}", hint="check where it is stored")
-        seen.add(lower)
-        if values:
-            headers["Authorization" if lower == "authorization" else name] = values
+    problem = unsendable(handout.headers)
+    if problem is not None:
+        raise failed(Code.BAD_TOKEN, f"the credential cannot be sent: {problem}", hint="check where it is stored")
+    headers = {
+        "Authorization" if name.lower() == "authorization" else name: values
+        for name, secrets in handout.headers
+        if (values := _sent(secrets))
+    }
     if len(headers) > _HEADERS:
         raise failed(Code.ANSWER_TOO_LARGE, f"the answer has {len(headers)} headers, more than {_HEADERS}")
     encoded = _encode(
@@ -112,6 +107,23 @@ def encode_answer(handout: Handout) -> bytes:
             hint="store a shorter one: a token that grants less is shorter; build actions can use the gateway instead",
         )
     return encoded
+
+
+def unsendable(headers: Sequence[tuple[str, Sequence[Secret]]]) -> str | None:
+    """Why headers could not be handed out, or None. Names a header, never a value."""
+    seen: set[str] = set()
+    for name, secrets in headers:
+        problem = header_problem(name, _sent(secrets))
+        if problem is None and name.lower() in seen:
+            problem = f"the header {name!r} occurs twice"
+        if problem is not None:
+            return problem
+        seen.add(name.lower())
+    return None
+
+
+def _sent(secrets: Sequence[Secret]) -> list[str]:
+    return [secret.reveal().strip(" \t\r\n") for secret in secrets]
 
 
 def header_problem(name: str, values: Sequence[str]) -> str | None:

@@ -16,6 +16,7 @@ from credproxy.core.formats.toml_types import SHOWN
 
 _NUL = "has a NUL character in it, which no path, program or variable can have"
 _UNSEEN = "has a character in it that cannot be seen, such as a line end: wanted printable text"
+_ASCII = "wanted printable ASCII, as the value of a header has to be"
 _EMPTY = "is empty: write a text, or leave the key out"
 
 
@@ -24,7 +25,8 @@ def unusable_texts(table: Struct) -> Iterator[Problem]:
     for key, extra in _keys(type(table)).items():
         value = getattr(table, key)
         if isinstance(value, str) and PATH not in extra and value != _default(table, key):
-            problem = _problem(value, may_be_empty=extra.get(SHOWN) == "prefix")
+            prefix = extra.get(SHOWN) == "prefix"
+            problem = _problem(value, may_be_empty=prefix) or (_ASCII if prefix and not value.isascii() else "")
             if problem:
                 yield (key,), problem
         else:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 
+from credproxy.core.ask.message import header_problem
 from credproxy.core.formats.toml_lines import Path
 
 
@@ -64,9 +65,11 @@ def user(key: str, name: str | None) -> Iterator[Problem]:
 
 
 def header(key: str, name: str) -> Iterator[Problem]:
-    """The name of a header (RFC 9110, section 5.1)."""
+    """The name of a header (RFC 9110, section 5.1) that is not one of the connection's own."""
     if _HEADER.fullmatch(name) is None:
         yield (key,), "wanted the name of a header"
+    elif (problem := header_problem(name, ())) is not None:
+        yield (key,), problem
 
 
 def networks(key: str, names: Sequence[str]) -> Iterator[Problem]:

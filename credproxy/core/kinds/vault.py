@@ -41,8 +41,11 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
         """Names of headers, texts without a field, and fields that are named in the source as well."""
         for name, text in self.headers.items():
             yield from ((("headers", *path), problem) for path, problem in header(name, name))
-            if _FIELD.search(text) is None or not text.isprintable():
-                yield ("headers", name), "wanted a text with a field of the secret in it, such as Bearer {token}"
+            if _FIELD.search(text) is None or not (text.isascii() and text.isprintable()):
+                yield (
+                    ("headers", name),
+                    "wanted a text of ASCII with a field of the secret in it, such as Bearer {token}",
+                )
         if len({name.lower() for name in self.headers}) < len(self.headers):
             yield ("headers",), "wanted each header once"
         if self.headers and self.basic != _BASIC:

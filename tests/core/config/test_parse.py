@@ -65,6 +65,8 @@ MISTAKES = [
     (HOST + 'provider = "header"\nsecret = { source = "envv", name = "X" }\n', "f:4: host[0].secret.source: 'envv' is not one of " + named(SOURCES) + '; did you mean "env"?'),
     (HOST + 'provider = "header"\nsecret = { source = "env", name = "a b" }\n', "f:4: host[0].secret.name: wanted the name of an environment variable"),
     (HOST + 'provider = "header"\nname = "X Y"\nsecret = { source = "env", name = "X" }\n', "f:4: host[0].name: wanted the name of a header"),
+    (HOST + 'provider = "header"\nname = "Content-Length"\nsecret = { source = "env", name = "X" }\n', "f:4: host[0].name: the header 'Content-Length' belongs to the connection"),
+    (HOST + 'provider = "header"\nprefix = "Bear\u00e9r "\nsecret = { source = "env", name = "X" }\n', "f:4: host[0].prefix: wanted printable ASCII"),
     (HOST + 'provider = "basic"\ncredentials = { source = "file", path = "x" }\n', "f:4: host[0].credentials.path: wanted an absolute path"),
     (HOST + 'provider = "basic"\ncredentials = { source = "command", argv = ["pass"] }\n', "f:4: host[0].credentials.argv: wanted the absolute path of a program, and its arguments"),
     ('[host]\nmatch = "a.b"\nprovider = "none"\n', "f:1: host: wanted [[host]], with double brackets: there may be more than one"),
