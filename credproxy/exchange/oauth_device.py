@@ -11,7 +11,6 @@ Source: RFC 8628; RFC 7636 for the challenge, which some servers require here as
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,7 +21,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.exchange.oauth_client import OauthClient, post
 from credproxy.exchange.oauth_code import challenge_of
-from credproxy.exchange.oauth_refusals import error_of, refusal
+from credproxy.exchange.oauth_refusals import error_of, is_refusal, refusal
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import OauthLimits, OauthToken, Proof, asked, issued
 from credproxy.exchange.token_answer import decode_object, is_token
@@ -88,7 +87,7 @@ def begin(
         raise failed(Code.NO_CHALLENGE, message, hint="name it " + server.setting('device_url = "https://HOST/PATH"'))
     challenge = (("code_challenge", challenge_of(verifier)), ("code_challenge_method", "S256"))
     response = yield post(server, server.device_url, client=client, form=(*limits.form(), *challenge))
-    if response.status != HTTPStatus.OK:
+    if is_refusal(response):
         raise refusal(asked(server, client, proof=_proof(None, verifier), limits=limits), response)
     return _begun(server, response, verifier)
 
@@ -107,7 +106,7 @@ def ask(
     """
     proof = _proof(login.code, login.verifier)
     response = yield post(server, server.token_url, client=client, form=proof.form)
-    if response.status == HTTPStatus.OK:
+    if not is_refusal(response):
         return issued(server, limits, response=response)
     match error_of(response):
         case "authorization_pending":

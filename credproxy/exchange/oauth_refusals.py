@@ -1,6 +1,7 @@
 """Refusals of an authorization server, in our words: of its answer only the code is used, from a closed list (SEC-6).
 
-Source: RFC 6749, section 5.2; RFC 8628, section 3.5; RFC 8693, section 2.2.2; RFC 8707, section 2.
+Source: RFC 6749, section 5.2; RFC 8628, section 3.5; RFC 8693, section 2.2.2; RFC 8707, section 2. GitHub has codes of its own
+and sends them with 200: docs.github.com, "Troubleshooting OAuth app access token request errors".
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,8 @@ from credproxy.exchange.token_answer import decode_object
 
 
 _LATER: Final = frozenset({"temporarily_unavailable", "server_error"})
-_ENDED: Final = frozenset({"invalid_grant", "expired_token"})
+_ENDED: Final = frozenset({"invalid_grant", "expired_token", "bad_refresh_token", "bad_verification_code"})
+_CLIENT: Final = frozenset({"invalid_client", "incorrect_client_credentials"})
 
 
 class GrantRefused(Failed):
@@ -56,6 +58,12 @@ def error_of(response: Response) -> str:
     return error if isinstance(error, str) else ""
 
 
+def is_refusal(response: Response) -> bool:
+    """Whether an answer is a refusal: by its status, or, as GitHub has it, a 200 with an error and without a token."""
+    found = decode_object(response.body) or {}
+    return response.status != HTTPStatus.OK or bool(found.get("error") and not found.get("access_token"))
+
+
 def refusal(asked: AskedFor, response: Response) -> Failed:
     """Say why there is no token: a GrantRefused if the server refused."""
     error = error_of(response)
@@ -65,7 +73,7 @@ def refusal(asked: AskedFor, response: Response) -> Failed:
     if error in _LATER:
         message = f"{asked.server.subject} cannot serve at the moment"
         return failed(Code.UPSTREAM_UNAVAILABLE, message, hint="it is the server's fault and may pass")
-    if error == "invalid_client" or (response.status == HTTPStatus.UNAUTHORIZED and not error):
+    if error in _CLIENT or (response.status == HTTPStatus.UNAUTHORIZED and not error):
         return _unknown_client(asked, response)
     if error in _ENDED and asked.proof:
         return _over(asked, response)
@@ -116,6 +124,7 @@ _DENIALS: Final[Mapping[str, Callable[[AskedFor], GrantRefused]]] = {
     "invalid_scope": _scope,
     "unauthorized_client": _grant,
     "unsupported_grant_type": _grant,
+    "device_flow_disabled": _grant,
     "invalid_target": _target,
     "access_denied": _access,
     "slow_down": _slower,
@@ -162,7 +171,9 @@ def _skew(response: Response) -> str | None:
 
 def _by_status(asked: AskedFor, status: int) -> GrantRefused:
     where = asked.server.setting('token_url = "https://HOST/PATH"')
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+    if status == HTTPStatus.OK:
+        return _refused(asked, "answered with an error instead of a token", "ask its administrator")
+    if HTTPStatus.OK < status < HTTPStatus.MULTIPLE_CHOICES:
         return _refused(asked, f"answered {status} without a token", "a token comes with 200", Code.BAD_TOKEN)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         message = "redirects, and logins do not follow redirects"

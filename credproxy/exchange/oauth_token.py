@@ -14,7 +14,6 @@ revoke all of them when they see the old one again (RFC 9700, section 4.14).
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -25,7 +24,7 @@ from credproxy.core.ask.jwt import claims
 from credproxy.core.errors import GATEWAY, Code, failed
 from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.exchange.oauth_client import Field, OauthClient, post
-from credproxy.exchange.oauth_refusals import AskedFor, refusal
+from credproxy.exchange.oauth_refusals import AskedFor, is_refusal, refusal
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.token_answer import Token, decode_object, parse_token
 
@@ -38,8 +37,8 @@ NO_REFRESH: Final = (
 )
 """What the user does if a login gave no refresh token."""
 
-_SENDABLE: Final = frozenset({"bearer", "n_a"})
-"""Token types that can be sent in a header; RFC 8693 uses N_A for a token that is not an access token."""
+_SENDABLE: Final = frozenset({"bearer", "bearertoken", "n_a"})
+"""Token types that can be sent in a header; Apigee writes BearerToken, RFC 8693 N_A for a token that is not an access token."""
 
 TokenExchange = Generator[Request, Response, "OauthToken"]
 
@@ -150,7 +149,7 @@ def obtain(server: OauthServer, client: OauthClient, *, proof: Proof, limits: Oa
         Failed: bad_token (a 200 without a usable one), upstream_unavailable, rate_limited.
     """
     response = yield post(server, server.token_url, client=client, form=(*proof.form, *limits.form()), once=proof.once)
-    if response.status != HTTPStatus.OK:
+    if is_refusal(response):
         raise refusal(asked(server, client, proof=proof, limits=limits), response)
     return issued(server, limits, response=response)
 

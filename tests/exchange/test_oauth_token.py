@@ -142,7 +142,8 @@ async def test_scopes_that_are_not_granted_are_reported(scope: object, lacking: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "good"), [("Bearer", True), ("N_A", True), (None, True), ("DPoP", False), ("mac", False)]
+    ("kind", "good"),
+    [("Bearer", True), ("BearerToken", True), ("N_A", True), (None, True), ("DPoP", False), ("mac", False)],
 )
 async def test_a_token_that_wants_more_than_a_header_is_refused(kind: object, good: bool) -> None:  # noqa: FBT001  a table
     """RFC 9449: sent as Bearer it is refused everywhere, for no obvious reason."""
@@ -183,6 +184,10 @@ REFUSALS = [
     (OF_CLIENT, ROBOT, 404, "", Code.NO_CHALLENGE, text_of("name the right token endpoint {}")),
     (OF_CLIENT, ROBOT, 302, "", Code.REDIRECT_REFUSED, text_of("name the right token endpoint {}")),
     (OF_CLIENT, ROBOT, 204, "", Code.BAD_TOKEN, "a token comes with 200"),
+    (REFRESH, PUBLIC, 200, "bad_refresh_token", Code.BAD_CREDENTIALS, "credproxy login HOST"),
+    (REFRESH, PUBLIC, 200, "invalid_grant", Code.BAD_CREDENTIALS, "credproxy login HOST"),
+    (OF_CLIENT, ROBOT, 200, "incorrect_client_credentials", Code.BAD_CREDENTIALS, text_of("store the right one there; if it is right, send it in another way: {}")),
+    (OF_CLIENT, ROBOT, 200, "canary-invented", Code.DENIED, "ask its administrator"),
 ]  # fmt: skip
 
 
