@@ -1,5 +1,6 @@
 """The commands that add to this copy, or install it again."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -77,3 +78,11 @@ def test_the_libraries_are_those_of_the_extras() -> None:
     for library in (*LIBRARIES, LIBRARY):
         wanted = {each.partition(";")[0] for each in extras[library.extra]}
         assert set(library.requirements.values()) == wanted
+        assert library.extra in re.findall(r"\w+", extras["all"][0])
+
+
+def test_the_extras_are_those_that_a_newcomer_reads_of() -> None:
+    """Each has a row where credproxy is installed, and no other has one."""
+    table = Path("docs/getting-started.md").read_text().partition("\n| extra |")[2].partition("\n\n")[0]
+    rows = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert rows == {library.extra for library in (*LIBRARIES, LIBRARY)}
