@@ -7,29 +7,29 @@ from pathlib import Path
 
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "credproxy").rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "credproxy").rglob("*.py"))}
 
 
 def test_no_ssl_false() -> None:
     """T32: certificate checks are switched off in one place, through the configuration."""
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.keyword) and node.arg in {"ssl", "verify_ssl"}:
                 assert not (isinstance(node.value, ast.Constant) and node.value.value is False), path
 
 
 def test_what_decoding_raises_is_named_in_one_place() -> None:
     """A handler that lists them itself has always forgotten one: what others nest without end is a RecursionError."""
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and node.type is not None and path.name != "unreadable_json.py":
                 assert "msgspec." not in ast.unparse(node.type), f"{path}: except UNREADABLE (core/unreadable_json.py)"
 
 
 def test_no_exception_text_is_logged() -> None:
     """PY17: exceptions of libraries quote headers and queries."""
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "exception":
                 owner = node.func.value
                 assert not (isinstance(owner, ast.Name) and owner.id in {"log", "logger", "logging"}), path
@@ -39,9 +39,9 @@ def test_no_exception_text_is_logged() -> None:
 
 OPTIONAL = {
     method.name
-    for path in FILES
+    for path, tree in TREES.items()
     if path.parent.name == "ports"
-    for protocol in ast.parse(path.read_text()).body
+    for protocol in tree.body
     if isinstance(protocol, ast.ClassDef)
     and any(ast.unparse(one) == "runtime_checkable" for one in protocol.decorator_list)
     for method in protocol.body
@@ -59,9 +59,9 @@ def does_nothing(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 def test_an_optional_capability_is_not_an_empty_method() -> None:
     """The caller asks whether it is there (ports.source.Caches, ports.trouble.Fallible, ...): an empty one says that it is."""
     assert {"forget", "trouble", "narrow"} <= OPTIONAL
-    for path in FILES:
+    for path, tree in TREES.items():
         if path.parent.name in {"sources", "providers"}:
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(tree):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in OPTIONAL:
                     assert not does_nothing(node), f"{path.name}: leave {node.name} out"
 
@@ -104,7 +104,7 @@ def test_endless_nesting_is_not_a_bug_of_ours() -> None:
     known = {("oci_errors.py", 1), ("documents.py", 1), ("go_json.py", 1)}  # our own text; both tell what it is
     found = {
         (path.name, len(lines))
-        for path in FILES
-        if path.name not in OWN and "demo" not in path.parts and (lines := unguarded(ast.parse(path.read_text())))
+        for path, tree in TREES.items()
+        if path.name not in OWN and "demo" not in path.parts and (lines := unguarded(tree))
     }
     assert found == known

@@ -63,7 +63,7 @@ async def test_a_trusted_file_behind_a_link_that_leads_nowhere_is_not_absent(
     files: SystemFiles, tmp_path: Path
 ) -> None:
     """What it denies would be forgotten; where nothing at all was put, on a good link or /dev/null, it is absent."""
-    (tmp_path / "link").symlink_to("/nope")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "away").symlink_to(tmp_path / "unmounted")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "good").symlink_to(tmp_path)

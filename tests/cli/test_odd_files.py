@@ -40,7 +40,10 @@ ODD: dict[str, tuple[Callable[[Path], None], str]] = {
     "endless device": (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
     "directory": (Path.mkdir, "is a directory"),
     "huge file": (a_huge_file, "is larger than 1048576 bytes"),
-    "link that leads nowhere": (lambda path: path.symlink_to("/nope"), "is a link that leads nowhere"),
+    "link that leads nowhere": (
+        lambda path: path.symlink_to(path.with_name("nowhere")),
+        "is a link that leads nowhere",
+    ),
 }
 
 odd = pytest.mark.parametrize(("make", "problem"), ODD.values(), ids=ODD)
