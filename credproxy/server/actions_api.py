@@ -15,7 +15,8 @@ from credproxy.gateway.incoming import ORIGINAL_HOST
 from credproxy.gateway.request_reader import FETCH
 from credproxy.ports.clock import Clock
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
-from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
+from credproxy.server.client_streams import IDLE
+from credproxy.server.gateway_api import PREFIX, GatewayApi
 from credproxy.server.peer import Peer
 from credproxy.server.request_intake import HEAD_BYTES, TOO_LARGE, head_size
 from credproxy.server.responses import json_response, text_response

@@ -1,33 +1,27 @@
 """The gateway on the actions socket: from aiohttp's requests to the gateway's values and back. Source: docs/design/clients.md#the-gateway."""
 
 import asyncio
-import os
-import socket
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.helpers import EMPTY_BODY_STATUS_CODES
 from multidict import CIMultiDict
 
-from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.minimum_speed import LEAST, Pace
+from credproxy.core.errors import Code, Failed, Failure
 from credproxy.gateway.body_memory import Memory
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.incoming import Incoming, Reply, Stream
 from credproxy.gateway.oci_errors import failure_reply
 from credproxy.ports.clock import Clock
-from credproxy.ports.forwarder import Room
-from credproxy.server.response_writer import PIECE, may_be_small, send_small, write_pieces, write_whole
+from credproxy.server.client_streams import IDLE, ClientSink, UnreadBody
+from credproxy.server.response_writer import PIECE, may_be_small, send_small, write_whole
 from credproxy.server.responses import SERVER
 from credproxy.server.routes import connection, patience
 
 
 PREFIX = "/v2"
 
-IDLE = 60.0
-"""Seconds that a client's upload may be silent, over which its pace is judged, and that a small body may take."""
 
 _SERVER = ("Server", SERVER)
 _BYTES = ("Content-Type", "application/octet-stream")
@@ -73,7 +67,7 @@ class GatewayApi:
         caller = (peer.uid, peer.sandbox, peer.pid, peer.program, peer.connection)
         incoming = Incoming(request.method, path, query, headers, *caller, room, peer.charged)
         try:
-            upload = _UnreadBody(request, self._clock, room)
+            upload = UnreadBody(request, self._clock, room=room)
             reply = _endless(request, await self._gateway.answer(incoming, upload, patience=patience(request)))
             self._write_down(request, reply)
             if _is_small(reply) and may_be_small(request):
@@ -131,7 +125,7 @@ class GatewayApi:
             log.info(event, path=path, method=request.method, code=reply.code, reason=reply.reason)
 
     async def _stream(self, request: web.BaseRequest, response: web.StreamResponse, stream: Stream, path: str) -> None:
-        sink = _ClientSink(request, response, self._clock)
+        sink = ClientSink(request, response, clock=self._clock)
         try:
             await response.prepare(request)
             await _sent(request, stream, sink)
@@ -154,7 +148,7 @@ class GatewayApi:
             stream.close()
 
 
-async def _sent(request: web.BaseRequest, stream: Stream, sink: "_ClientSink") -> None:
+async def _sent(request: web.BaseRequest, stream: Stream, sink: "ClientSink") -> None:
     """Send a body. A client that closes after its last byte also ends this, often before the end is known here.
 
     Raises:
@@ -214,104 +208,3 @@ def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     if request.method == "HEAD" and reply.length is not None:
         headers["Content-Length"] = str(reply.length)
     return web.Response(body=reply.body, status=reply.status, headers=headers)
-
-
-class _UnreadBody:
-    """A request's body. Source: gateway.incoming.RequestBody."""
-
-    def __init__(self, request: web.BaseRequest, clock: Clock, room: Room) -> None:
-        self._request = request
-        self._clock = clock
-        self._room = room
-
-    @property
-    def length(self) -> int | None:
-        return self._request.content_length if self._request.can_read_body else 0
-
-    async def whole(self, limit: int) -> bytes:
-        if (self.length or 0) > limit:
-            raise _too_large(limit)
-        await self._room.hold(limit if self.length is None else self.length)
-        body = bytearray()
-        async for piece in self.pieces():
-            body += piece
-            if len(body) > limit:
-                raise _too_large(limit)
-        return bytes(body)
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        await self._go_on()
-        pace = Pace(over=IDLE)
-        try:
-            while True:
-                begun = self._clock.boot()
-                async with self._clock.timeout(IDLE):
-                    piece = await self._request.content.readany()
-                if not piece:
-                    return
-                _in_time(pace, len(piece), self._clock.boot() - begun)
-                yield piece
-        except TimeoutError:
-            raise failed(Code.BAD_REQUEST, f"the upload was silent for {IDLE:g} s") from None
-        except (OSError, web.RequestPayloadError):
-            raise failed(Code.BAD_REQUEST, "the upload broke off") from None
-
-    async def _go_on(self) -> None:
-        # The low-level server leaves this to its user, and curl would wait a second for it.
-        expected = self._request.headers.get("Expect", "").lower() == "100-continue"
-        if expected and self._request.version >= HttpVersion11 and not self._request.content.is_eof():
-            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _in_time(pace: Pace, count: int, waited: float) -> None:
-    try:
-        pace.moved(count, waited)
-    except TimeoutError:
-        message = f"the upload brought less than {LEAST:,} bytes a second over {IDLE:g} s"
-        raise failed(Code.BAD_REQUEST, message) from None
-
-
-def _too_large(limit: int) -> Failed:
-    return failed(Code.TOO_LARGE, f"the body is larger than {limit} bytes")
-
-
-class _ClientSink:
-    """The client's connection. Source: ports.transfer.Sink."""
-
-    def __init__(self, request: web.BaseRequest, response: web.StreamResponse, clock: Clock) -> None:
-        self._request = request
-        self._response = response
-        self._clock = clock
-
-    async def write(self, data: bytes) -> None:
-        try:
-            async with self._clock.timeout(IDLE):
-                await write_pieces(self._request, self._response, data=data)
-        except TimeoutError:
-            raise ConnectionResetError from None
-
-    async def descriptor(self) -> int:
-        writer = self._request.writer
-        transport = self._open()
-        # A limit of 0 makes drain wait until the kernel has all of it: what the pump writes must come after it.
-        transport.set_write_buffer_limits(0)
-        writer.send_headers()
-        try:
-            async with self._clock.timeout(IDLE):  # it may still have to read the answers before this one
-                await writer.drain()
-        except TimeoutError:
-            raise ConnectionResetError from None
-        sock: socket.socket = self._open().get_extra_info("socket")
-        # A duplicate, because the transport may close its own at any time, and the number would then be reused.
-        return os.dup(sock.fileno())
-
-    def abort(self) -> None:
-        transport = self._request.transport
-        if transport is not None:
-            transport.abort()
-
-    def _open(self) -> asyncio.Transport:
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError
-        return transport

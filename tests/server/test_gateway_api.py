@@ -30,7 +30,8 @@ from credproxy.ports.transfer import Downloads, Poured
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.answer_memo import Memo
 from credproxy.server.broker_authorizer import BrokerAuthorizer
-from credproxy.server.gateway_api import IDLE, GatewayApi
+from credproxy.server.client_streams import IDLE
+from credproxy.server.gateway_api import GatewayApi
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
