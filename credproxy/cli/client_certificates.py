@@ -38,6 +38,18 @@ def shown_certificate(settings: Settings, target: Target, *, registry: bool) -> 
     return None if found.pair is None else found.pair[0]
 
 
+def certificate_problem(path: str) -> str:
+    """What is wrong with a certificate's file, as far as this user can see it: the rest of a sentence; "" for nothing."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except OSError:  # the daemon may be another user, who can
+        return ""
+    ended = _ended(path)
+    return "" if ended is None else f"has expired, on {ended:%Y-%m-%d}"
+
+
 def unusable_certificates(settings: Settings) -> Iterator[tuple[TomlPath, str, str]]:
     """For each certificate whose files exist and cannot be used: its key, what is wrong, and the next command."""
     from credproxy.adapters.tls_trust import identity  # noqa: PLC0415  some commands must work where ssl cannot be loaded

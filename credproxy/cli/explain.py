@@ -28,6 +28,10 @@ def explain(uri: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(told))
         return
+    from credproxy.cli.client_certificates import certificate_problem  # noqa: PLC0415  its imports take longer than --help
     from credproxy.cli.tables import show_explanation  # noqa: PLC0415  rich takes longer than the call
 
+    certificate = told.get("certificate")
+    if isinstance(certificate, str) and certificate and (problem := certificate_problem(certificate)):
+        told["certificate"] = f"{certificate}, which {problem}"
     show_explanation(told)

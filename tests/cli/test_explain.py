@@ -1,9 +1,11 @@
 """``credproxy explain`` without a daemon: the same decisions from the same files, without changing or starting anything."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.cli.daemon import serving
 from tests.cli.test_commands import configure, home, run
@@ -105,6 +107,25 @@ def test_the_client_certificate_of_a_rule_is_told(home: Path) -> None:
     configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "oci"\nclient_cert = "/c.pem"\n')
     assert told(URI)["certificate"] == "/c.pem"
     assert "certificate" not in told("https://other.test/v2/a/manifests/x")
+
+
+def test_a_certificate_that_is_not_there_or_has_expired_is_told(home: Path) -> None:
+    """The host would be asked without it, or refuse it."""
+    path = home / "c.pem"
+    configure(home, f'[[host]]\nmatch = "reg.test"\nprovider = "oci"\nclient_cert = "{path}"\n')
+
+    def row() -> str:
+        return next(line for line in run("explain", URI).stdout.splitlines() if line.startswith("certificate"))
+
+    assert row().endswith(f"{path}, which is not there")
+    for end, said in (
+        (datetime(2020, 1, 2, tzinfo=UTC), f"{path}, which has expired, on 2020-01-02"),
+        (None, str(path)),
+    ):
+        path.write_bytes(trustme.CA().issue_cert("me@corp.test", not_after=end).cert_chain_pems[0].bytes())
+        assert row().endswith(said)
+    path.write_text("unreadable")
+    assert row().endswith(str(path))  # the commands that read it say what is wrong
 
 
 def test_what_only_git_can_tell_is_not_promised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
