@@ -29,6 +29,23 @@ _REAUTHENTICATE = ("invalid_rapt", "rapt_required", "reauth")
 _NO_SUBJECT = ("was not found", "unable to retrieve identity pool subject token")
 """What the library says of a file that is not there, and of a URL that gives none."""
 
+_SWITCHED_OFF = ("service_disabled", "has not been used in project")
+
+_ANOTHER_CLIENT = f"{_LOG_IN}, without --client-id-file or with that of another client"
+_MEANINGS: Final = {
+    "disabled_client": ("the OAuth client that it was made with is disabled", _ANOTHER_CLIENT),
+    "deleted_client": ("the OAuth client that it was made with was deleted", _ANOTHER_CLIENT),
+    "admin_policy_enforced": (
+        "its organisation does not trust the application with that",
+        "ask for it: Admin console, Security, API controls, App access control",
+    ),
+    "invalid_scope": (
+        "one of the scopes is not known, or not for it",
+        'name others in its source: scopes = ["https://..."]',
+    ),
+}
+"""What a code of Google's means, and what helps."""
+
 _FAULT: Final = {
     "service_account": "its key was deleted or its account disabled: make another key in the console, or with gcloud iam "
     "service-accounts keys create",
@@ -86,9 +103,15 @@ def _not_now(text: str, name: str, again: str) -> Failed:
 
 def _refusal(text: str, name: str, *, again: str) -> Failed:
     """Say what Google's answer means."""
+    if any(part in text for part in _SWITCHED_OFF):
+        message = f"the API that {name} acts for another account by is not switched on in its project"
+        return failed(Code.DENIED, message, hint="gcloud services enable iamcredentials.googleapis.com")
     if "unable to acquire impersonated" in text:
         message = f"Google does not let {name} act for the service account that it names"
         return failed(Code.DENIED, message, hint=_FAULT["impersonated_service_account"])
+    for code, (problem, remedy) in _MEANINGS.items():
+        if code in text:
+            return failed(Code.DENIED, f"Google refuses {name}: {problem} ({code})", hint=remedy)
     code = next((found for found in _CODE.findall(text) if "_" in found), "")
     expired = "invalid_grant" in text
     message = f"Google refuses {name}" + (

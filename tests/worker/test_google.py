@@ -298,7 +298,10 @@ CANARY = {"error_description": "canary"}
     ("status", "content", "code", "said"),
     [
         (400, {"error": "invalid_grant", **CANARY}, Code.BAD_CREDENTIALS, "has expired or was revoked"),
-        (401, {"error": "deleted_client", **CANARY}, Code.BAD_CREDENTIALS, "(deleted_client)"),
+        (401, {"error": "deleted_client", **CANARY}, Code.DENIED, "(deleted_client)"),
+        (401, {"error": "disabled_client", **CANARY}, Code.DENIED, "OAuth client that it was made with is disabled"),
+        (400, {"error": "admin_policy_enforced", **CANARY}, Code.DENIED, "does not trust the application"),
+        (400, {"error": "invalid_scope", **CANARY}, Code.DENIED, "one of the scopes is not known"),
         (403, {"error": {"status": "PERMISSION_DENIED", "message": "canary"}}, Code.BAD_CREDENTIALS, "refuses"),
         (400, {"error": "invalid_grant", "error_subtype": "invalid_rapt"}, Code.BAD_CREDENTIALS, "new login"),
         (
@@ -391,3 +394,17 @@ def test_a_machine_without_a_service_account_is_told_apart_from_a_server_that_is
         failure = refused("")
     assert failure.code is code
     assert filled(failure.hint, remedy) == ()
+
+
+def test_an_api_that_is_not_switched_on_is_told_with_its_command(server: TokenServer, tmp_path: Path) -> None:
+    """Google's text names the project's number, and the same status is for a role that is missing."""
+    (tmp_path / "subject").write_text("canary-subject")
+    url = f"{server.url}{IMPERSONATE}"
+    found = external(server, {"file": str(tmp_path / "subject")}, service_account_impersonation_url=url)
+    said = "IAM Service Account Credentials API has not been used in project canary before or it is disabled."
+    server.replies[IMPERSONATE] = (403, {"error": {"code": 403, "message": said, "status": "PERMISSION_DENIED"}})
+    failure = refused(written(tmp_path, found))
+    assert failure.code is Code.DENIED
+    assert filled(failure.hint, "gcloud services enable iamcredentials.googleapis.com") == ()
+    server.replies[IMPERSONATE] = (200, {"accessToken": "canary", "expireTime": "2099-01-01T00:00:00Z"})
+    assert token(written(tmp_path, found)).token == "canary"
