@@ -103,6 +103,7 @@ def build_front(
             limit=limits.helpers,
             lifelines=limits.lifelines,
             audit=service.audit,
+            untrusted=options.system,
             short=service.broker.relieve,
         )
         doors.append(ServedSocket(HELPER, sockets.helper, server=server, backlog=limits.backlog))

@@ -17,10 +17,12 @@ class Holder(NamedTuple):
     Attributes:
         name: tells holders apart.
         bound: it has at most one share. The daemon's own user, whose processes are in no sandbox, is not bound.
+        most: connections that it has at most, if that is less than a share.
     """
 
     name: str
     bound: bool = True
+    most: int | None = None
 
 
 OWN = Holder("", bound=False)
@@ -134,7 +136,7 @@ class ConnectionLimit(Generic[HolderKey]):
     def _crowd(self, holder: Holder) -> list[Holder] | None:
         """Which holders may have to make room for a newcomer of that holder, the largest first; None if there is room."""
         mine = self._held.get(holder, 0)
-        if holder.bound and mine >= self.share:
+        if holder.bound and mine >= (self.share if holder.most is None else min(holder.most, self.share)):
             return [holder]
         pooled = holder.bound and self._bound >= self.pool
         if not pooled and len(self._of) < self.limit:

@@ -29,7 +29,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 KEEP_ALIVE = 10.0
 """Seconds that a connection may be idle; among trusted callers it is the only limit on a request's head, too (F10)."""
 
-REFUSED = Holder("refused")
+REFUSED = Holder("refused", most=64)
 """The account of all peers that the gate refuses: their answers are short, and nobody waits for them."""
 
 PAUSE = 0.1
@@ -72,7 +72,7 @@ class Connection(IntakeHandler):
     _wire: (
         asyncio.Transport | None
     )  # aiohttp forgets its own when it begins to close it, which may take as long as the peer likes
-    _attendance: "Attendance[Connection] | None"  # None among trusted callers, whose requests need not be watched
+    _attendance: "Attendance[Connection] | None"  # None of trusted callers, whose requests need not be watched
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Judge the peer, then let aiohttp begin."""
@@ -102,8 +102,8 @@ class Connection(IntakeHandler):
         self.once = not server.hold(self.peer.lifeline)
         self._wire = transport
         super().connection_made(transport)
-        if server.untrusted:
-            self.bound()
+        self.bound()
+        if server.untrusted or self._refusal is not None:
             self._attendance = Attendance(server.shares, self, late=self.abort)
 
     def abort(self) -> None:
@@ -218,7 +218,7 @@ class GatedServer(web.Server):
         lifelines: how many of these may keep a second descriptor, their peer's lifeline. The others are answered
             once and closed: it is needed only for later requests.
         audit: a peer's program is looked up if the audit log is on; None for never.
-        untrusted: callers may be hostile: each has a share of the connections, a head has HEAD seconds, and a caller that is
+        untrusted: callers may be hostile, to each other as well: each has a share of the connections, a head has HEAD seconds, and a caller that is
             silent gives way.
         abandoned: end a handler when its client has left. Without it, an exchange goes on, since others may use it;
             with it, a download that nobody reads ends (P8, PY13).
@@ -281,6 +281,8 @@ class GatedServer(web.Server):
 
     def holder(self, peer: Peer) -> Holder:
         """Who a peer's connections are counted for."""
+        if self.gate.uid is None:
+            return Holder(f"uid {peer.uid}")
         return OWN if peer.sandbox is None else Holder(peer.sandbox)
 
     async def accept(self, sock: socket.socket, backlog: int) -> asyncio.Server:

@@ -30,7 +30,7 @@ def head_size(request: web.BaseRequest) -> int:
 
 
 class IntakeHandler(OutgoingHandler):
-    """A connection that reads one request at a time, once ``bound`` was called."""
+    """A connection that reads one request at a time, from the moment that ``bound`` was called."""
 
     __slots__ = ("_bounded", "_last_body", "_unended")
 
@@ -44,7 +44,7 @@ class IntakeHandler(OutgoingHandler):
         return super().within(outgoing)
 
     def bound(self) -> None:
-        """Bound what is read: its caller may be hostile."""
+        """Bound what is read, once it is made; a caller that is to be refused sends as much as any other."""
         self._bounded = True
         if self.transport is not None:
             self.transport.max_size = _READ  # type: ignore[attr-defined]  # asyncio's own, which reads 256 KiB at once

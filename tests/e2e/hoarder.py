@@ -1,9 +1,10 @@
 """A build action that takes all connections that it can get, and reopens those that are closed.
 
-Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads|descriptors SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads|descriptors|fields SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
 its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing; with ``blobs`` for a blob; with ``heads`` as
-well, and it then sends as many large requests behind that as it can. With ``descriptors`` it has that many on their way between
+well, and it then sends as many large requests behind that as it can. With ``fields`` it sends a megabyte
+of a head that never ends. With ``descriptors`` it has that many on their way between
 its own processes, of which the kernel counts the user's.
 """
 
@@ -107,6 +108,18 @@ def send_descriptors(count: int) -> None:
     sys.stdin.read()
 
 
+def send_fields(place: str, count: int) -> None:
+    """Send so many heads as far as they are taken."""
+    held = [connect(place, b"") for _ in range(count)]
+    for talk in held:
+        with contextlib.suppress(OSError):
+            unsent = memoryview(LARGE[:-2])
+            while talk is not None and unsent and select.select([], [talk], [], 0.02)[1]:
+                unsent = unsent[talk.send(unsent) :]
+    say(count)
+    sys.stdin.read()
+
+
 def say(count: int) -> None:
     """Tell the test that it may begin."""
     sys.stdout.write(f"{count}\n")
@@ -116,6 +129,9 @@ def say(count: int) -> None:
 def main() -> None:
     """Hoard, with ``bodies`` from twenty sandboxes inside of this one."""
     kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if kind == "fields":
+        send_fields(place, count)
+        return
     if kind == "descriptors":
         send_descriptors(count)
         return

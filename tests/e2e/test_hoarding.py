@@ -169,6 +169,20 @@ def test_descriptors_on_their_way_in_a_sandbox_end_no_carrier(
     assert staged.stop() == 0
 
 
+def test_what_a_sandbox_sends_to_the_helpers_socket_does_not_fill_the_daemon(
+    staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """S8: it is refused there, and can see the socket: each of its connections sends a megabyte that never ends."""
+    staged.configure(registry.rule())
+    daemon = staged.start(REGISTRY_PASSWORD=registry.password).pid
+    assert staged.helper(registry.uri("org/app/manifests/x")).returncode == 0
+    idle = memory(daemon, "VmRSS")
+    with hoarding("fields", str(staged.socket), 300, *sandbox):
+        assert staged.helper(registry.uri("org/app/manifests/x")).returncode == 0
+        assert memory(daemon, "VmHWM") - idle < 48 * 1024 * 1024
+    assert staged.stop() == 0
+
+
 def memory(pid: int, what: str) -> int:
     """Bytes of a process: ``VmRSS`` for now, ``VmHWM`` for the most that there were."""
     found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)

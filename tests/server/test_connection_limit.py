@@ -147,3 +147,13 @@ def test_no_limit_is_exceeded_and_no_active_connection_is_closed(steps: list[tup
         else:
             model.tell(what, key)
         model.check()
+
+
+def test_a_holder_may_have_less_than_a_share() -> None:
+    """Those that are refused; the one that has been silent longest gives way, and others are not affected."""
+    shares: ConnectionLimit[object] = ConnectionLimit(100)
+    few = Holder("few", most=2)
+    crowded(few, 2, shares)
+    assert shares.arrive("late", few) == (True, "few0")
+    crowded(A, 25, shares)
+    assert shares.held() == {"few": 2, "a": 25}

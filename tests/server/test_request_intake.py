@@ -1,6 +1,7 @@
 """T16: what one connection can make a carrier keep while its request is under way, over real sockets."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from credproxy.server.listener import Bound
-from credproxy.server.peer import Gate
+from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
 from credproxy.server.request_intake import head_size
 from credproxy.server.responses import text_response
@@ -143,3 +144,35 @@ async def test_a_head_has_an_end(world: World, sent: bytes, size: int) -> None:
     found = await world.answer(b"}")
     assert found.split(b" ", 2)[1] in {b"413", b"400"}
     assert world.sizes == []
+
+
+@pytest.mark.parametrize("sent", [get(100_000, 10)[:-4], get(90, 7000)], ids=["without end", "large"])
+async def test_nor_does_the_daemon_keep_more_of_those_that_it_refuses(bound: Bound, sent: bytes) -> None:
+    """The helper's socket is seen in a sandbox: what reads it holds everybody's credentials, and may not run out of memory."""
+    server = GatedServer(_never, gate=Gate(os.getuid() + 1), limit=1000, lifelines=0)
+    listening = await asyncio.get_running_loop().create_unix_server(server, sock=bound.sock, backlog=200)
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(100):
+            world = World(stack.enter_context(socket.socket(socket.AF_UNIX)))
+            world.client.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(world.client, str(bound.path))
+            clients.append(world)
+        await settle()
+        assert server.open == 64
+        assert await clients[-1].flood(sent[:50_000]) == 50_000
+        assert await clients[-1].flood(sent[50_000:]) < KERNEL
+        assert server.open < 64
+    await settle()
+    listening.close()
+    await server.shutdown(1.0)
+
+
+async def _never(request: web.BaseRequest) -> web.Response:
+    raise AssertionError(request.path)
+
+
+async def test_the_users_of_a_system_service_are_counted_apart() -> None:
+    """T3: on the helper's socket as on that of build actions."""
+    server = GatedServer(_never, gate=Gate(None), limit=100, lifelines=0, untrusted=True)
+    assert [server.holder(Peer(7, uid)).name for uid in (1000, 1001)] == ["uid 1000", "uid 1001"]
