@@ -9,11 +9,13 @@ import re
 from collections.abc import Generator
 from http import HTTPStatus
 from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request, Response
+from credproxy.core.ask.http_date import clock_ahead
 from credproxy.core.ask.lifetime import LONGEST
 from credproxy.core.ask.token_calls import TokenCall
 from credproxy.core.errors import Code, Failed, failed
@@ -29,6 +31,11 @@ _ACTIONS: Final = {
     "codeartifact": "codeartifact:GetAuthorizationToken and sts:GetServiceBearerToken",
 }
 _SKEWED: Final = frozenset({"InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch"})
+_SIGNED_WRONGLY: Final = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
+_SKEW: Final = 240.0
+"""Seconds between the two clocks that are enough for it: most of Amazon's services allow five minutes."""
+
+_NO_DOMAIN: Final = "ResourceNotFoundException"
 _OVER: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _UNKNOWN: Final = frozenset({"UnrecognizedClientException", "InvalidClientTokenId"})
 _BUSY: Final = frozenset({"ThrottlingException", "Throttling", "LimitExceededException"})
@@ -108,21 +115,44 @@ def _password(text: str) -> str:
 
 def _no_token(response: Response, call: TokenCall, subject: str) -> Failed:
     code = _code(response)
+    failure = _of_key(response, subject, code) or (None if code in _BUSY else transient(response, subject))
+    if failure is not None:
+        return failure
+    if code in _BUSY:
+        return failed(Code.RATE_LIMITED, f"{subject} asks to come back later", hint="try again in a minute")
+    if code == _NO_DOMAIN:
+        named = dict(parse_qsl(urlsplit(call.url).query))
+        message = f"{subject} knows no domain {named.get('domain')!r} of {named.get('domain-owner')}"
+        return failed(Code.DENIED, message, hint=f"aws codeartifact list-domains --region {call.region}")
+    message = f"{subject} gives no token: it answered {response.status} {code}".rstrip()
+    return failed(Code.DENIED, message, hint=f"let whom aws sts get-caller-identity names do {_ACTIONS[call.service]}")
+
+
+def _of_key(response: Response, subject: str, code: str) -> Failed | None:
+    """Say what is wrong with the access key; None for anything else."""
     if code in _SKEWED:
-        message = f"{subject} takes no signature of this key: its secret is wrong, or this machine's clock is ({code})"
-        return failed(Code.BAD_CREDENTIALS, message, hint="timedatectl, then aws sts get-caller-identity")
+        return _unsigned(response, subject, code)
     if code in _OVER:
         message = f"{subject} says that the access key is over ({code})"
         return failed(Code.BAD_CREDENTIALS, message, hint="log in again: aws sso login, or aws configure")
     if code in _UNKNOWN:
         message = f"{subject} does not know the access key ({code})"
         return failed(Code.BAD_CREDENTIALS, message, hint="store one that it knows: aws configure")
-    if code in _BUSY:
-        return failed(Code.RATE_LIMITED, f"{subject} asks to come back later", hint="try again in a minute")
-    if (passing := transient(response, subject)) is not None:
-        return passing
-    message = f"{subject} gives no token: it answered {response.status} {code}".rstrip()
-    return failed(Code.DENIED, message, hint=f"let whom aws sts get-caller-identity names do {_ACTIONS[call.service]}")
+    return None
+
+
+def _unsigned(response: Response, subject: str, code: str) -> Failed:
+    """Whose fault it is that a signature is not taken, as far as the answer tells."""
+    ahead = clock_ahead(response.headers, response.wall)
+    if ahead is not None and abs(ahead) > _SKEW:
+        by = f"{abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
+        message = f"{subject} takes no signature: this machine's clock is {by} ({code})"
+        return failed(Code.BAD_CREDENTIALS, message, hint="set the clock: timedatectl set-ntp true")
+    if ahead is not None and code in _SIGNED_WRONGLY:
+        message = f"{subject} takes no signature of this key: its secret is wrong ({code})"
+        return failed(Code.BAD_CREDENTIALS, message, hint="store the secret that goes with its id: aws configure")
+    message = f"{subject} takes no signature of this key: its secret is wrong, or this machine's clock is ({code})"
+    return failed(Code.BAD_CREDENTIALS, message, hint="timedatectl, then aws sts get-caller-identity")
 
 
 def _code(response: Response) -> str:

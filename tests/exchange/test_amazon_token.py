@@ -115,6 +115,32 @@ def test_a_refusal_says_what_to_do(code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("date", "said"),
+    [
+        ("Wed, 31 Dec 2025 23:40:00 GMT", "this machine's clock is 20 minutes ahead"),
+        ("Thu, 01 Jan 2026 00:20:00 GMT", "this machine's clock is 20 minutes behind"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_from_a_wrong_secret(date: str, said: str) -> None:
+    """By the date of the answer."""
+    body = {"__type": "InvalidSignatureException", "message": "canary"}
+    failure = failure_of(ECR, 400, body, ("Date", date))
+    assert (failure.code, said in failure.message) == (Code.BAD_CREDENTIALS, True)
+    assert failure.hint == "set the clock: timedatectl set-ntp true"
+    failure = failure_of(ECR, 400, body, ("Date", "Thu, 01 Jan 2026 00:01:00 GMT"))
+    assert "its secret is wrong (" in failure.message
+    assert filled(failure.hint, "store the secret that goes with its id: aws configure") == ()
+
+
+def test_a_domain_that_is_not_there_is_told() -> None:
+    """Its owner or its region may be another one: that is in the name of the host."""
+    failure = failure_of(PACKAGES, 404, {"__type": "ResourceNotFoundException", "message": "canary"})
+    assert failure.message.endswith("knows no domain 'corp' of 123456789012")
+    assert filled(failure.hint, "aws codeartifact list-domains --region {}") == ("eu-west-1",)
+    assert asked(PACKAGES, 200, {"authorizationToken": "t", "expiration": END}).token == Secret("t")
+
+
+@pytest.mark.parametrize(
     ("call", "action"),
     [
         (ECR, "ecr:GetAuthorizationToken"),

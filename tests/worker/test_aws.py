@@ -6,14 +6,16 @@ import os
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from botocore.credentials import SSOProvider
-from botocore.exceptions import LoginTokenLoadError
+from botocore.exceptions import ClientError, LoginTokenLoadError
 from botocore.tokens import SSOTokenProvider
 from botocore.utils import ContainerMetadataFetcher
 
+from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.own_metadata import own_copy
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Code, Failed, Failure
@@ -288,6 +290,11 @@ REFUSALS: Mapping[str, tuple[int, Code, Callable[[str], tuple[str, ...]]]] = {
         Code.BAD_CREDENTIALS,
         lambda hint: filled(hint, "store one that it knows: aws configure{}"),
     ),
+    "SignatureDoesNotMatch": (
+        403,
+        Code.BAD_CREDENTIALS,
+        lambda hint: filled(hint, "store the right one: aws configure{}"),
+    ),
     "RequestExpired": (
         400,
         Code.BAD_CREDENTIALS,
@@ -308,6 +315,22 @@ def test_a_refusal_of_amazons_names_what_to_do(home: Path, amazon: Amazon, code:
     assert followed(failure.hint) == (" --profile p",)
     amazon.granting_role()
     assert found(profile="p", role_arn=ROLE) == SESSION
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(20, "20 minutes behind"), (-20, "20 minutes ahead")])
+def test_a_clock_that_is_off_is_told_from_a_wrong_secret(minutes: int, said: str) -> None:
+    """By the date of the answer."""
+    date = formatdate(SystemClock().wall() + 60 * minutes, usegmt=True)
+    answer = {
+        "Error": {"Code": "SignatureDoesNotMatch", "Message": "canary"},
+        "ResponseMetadata": {"HTTPHeaders": {"date": date}},
+    }
+    failure = told(ClientError(answer, "AssumeRole"), AwsChain(), profile="p", said={}).failure  # type: ignore[arg-type]
+    assert (
+        failure.message
+        == f"Amazon takes no signature of the profile 'p': this machine's clock is {said} (SignatureDoesNotMatch)"
+    )
+    assert failure.hint == "set the clock: timedatectl set-ntp true"
 
 
 def test_a_login_of_the_console_is_not_single_sign_on(home: Path) -> None:

@@ -90,7 +90,7 @@ def _until(value: object) -> float | None:
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = read(value)
-        except ValueError:
+        except (ValueError, OverflowError, IndexError, TypeError):  # of the standard library's parsers, given garbage
             continue
         return None if moment.tzinfo is None else moment.timestamp()
     return None

@@ -56,6 +56,8 @@ def test_the_host_of_the_api_gets_the_same_token_and_keeps_its_port() -> None:
         ("2023-03-13T15:47:00", None),
         ("soon", None),
         ("", None),
+        ("13 Mar 99999999999999999999 15:47 UTC", None),
+        ("Mon, 13 Mar 2023 99999999999999999999:47:00 UTC", None),
     ],
 )
 def test_when_a_token_ends(date: str, until: float | None) -> None:
