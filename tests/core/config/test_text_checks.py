@@ -16,32 +16,10 @@ from credproxy.core.formats.shapes import PATH, Shape, fit
 from credproxy.core.formats.toml_types import Base
 from credproxy.core.kinds import KINDS
 from credproxy.core.kinds.sources import SOURCES
+from tests.kind_samples import needed
 
 
-ENV: dict[str, object] = {"source": "env", "name": "X"}
-VAULT: dict[str, object] = {"source": "vault", "path": "secret/data/x", "address": "https://v.test"}
-
-RULES: dict[str, dict[str, object]] = {
-    "exec": {"command": ["/bin/x"]},
-    "header": {"secret": ENV},
-    "oauth2": {"token_url": "https://idp.test/token", "client_id": "c", "client_secret": ENV},
-    "vault": {"secret": VAULT},
-    "codeartifact": {"match": "corp-123456789012.d.codeartifact.eu-west-1.amazonaws.com"},
-}
-"""What a rule of a kind needs beside ``match``; nothing for those that are not here."""
-
-PLACES: dict[str, dict[str, object]] = {
-    "env": ENV,
-    "file": {"path": "/x"},
-    "systemd-credential": {"name": "x"},
-    "command": {"argv": ["/bin/x"]},
-    "keyring": {"service": "x"},
-    "github-app": {"app": "1", "key_file": "/k"},
-    "azure": {"scope": "api://x/.default"},
-    "ci-oidc": {"audience": "https://a.test"},
-    "vault": VAULT,
-}
-"""The same for a source."""
+VAULT = {"source": "vault", "path": "secret/data/x", "address": "https://v.test"}
 
 TEXTS = {
     "line end": "x\ny",
@@ -92,9 +70,13 @@ def toml(value: object) -> str:
             return repr(value)
 
 
-def rule(index: int, kind: str, **options: object) -> str:
-    """One ``[[host]]`` of a kind."""
-    table = {"match": f"h{index}.test", "provider": kind, **RULES.get(kind, {}), **options}
+def written(kind: type[Struct], index: int = 0, **options: object) -> str:
+    """One ``[[host]]`` with an option of its kind, or with one of the source of its secret."""
+    place: dict[str, object] = {"match": f"h{index}.test"}
+    if kind in SOURCES:
+        table = place | {"provider": "header", "secret": needed(kind) | options}
+    else:
+        table = needed(kind) | place | options
     return "[[host]]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in table.items())
 
 
@@ -103,14 +85,6 @@ def keys_of(kind: type[Struct]) -> dict[str, inspect.Type]:
     about = inspect.type_info(kind)
     assert isinstance(about, inspect.StructType)
     return {known.encode_name: known.type for known in about.fields}
-
-
-def written(kind: type[Struct], index: int, key: str, value: object) -> str:
-    """A rule with one wrong value: of its own, or of its source."""
-    tag = str(kind.__struct_config__.tag)
-    if kind in KINDS:
-        return rule(index, tag, **{key: value})
-    return rule(index, "header", secret={"source": tag, **PLACES.get(tag, {}), key: value})
 
 
 def mistakes(text: str) -> tuple[Mistake, ...]:
@@ -138,9 +112,7 @@ def bare(kind: inspect.Type) -> inspect.Type:
 @pytest.mark.parametrize("kind", [*KINDS, *SOURCES], ids=lambda kind: kind.__name__)
 def test_a_base_of_these_tables_is_right(kind: type[Struct]) -> None:
     """Otherwise another mistake would be found than the one that is looked for."""
-    tag = str(kind.__struct_config__.tag)
-    text = rule(0, tag) if kind in KINDS else rule(0, "header", secret={"source": tag, **PLACES.get(tag, {})})
-    assert not mistakes(text)
+    assert not mistakes(written(kind))
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *SOURCES], ids=lambda kind: kind.__name__)
@@ -152,7 +124,7 @@ def test_a_text_that_nothing_can_use_is_a_mistake_of_every_key(kind: type[Struct
         for name, text in TEXTS.items()
         if _is_text(about) and not (key == "prefix" and not text)
     ]
-    found = mistakes("".join(written(kind, index, key, text) for index, (key, _, text) in enumerate(wrong)))
+    found = mistakes("".join(written(kind, index, **{key: text}) for index, (key, _, text) in enumerate(wrong)))
     said = {(mistake.path.partition("]")[0], mistake.path.rpartition(".")[2]) for mistake in found}
     assert [(key, name) for index, (key, name, _) in enumerate(wrong) if (f"host[{index}", key) not in said] == []
 
@@ -161,7 +133,7 @@ def test_a_text_that_nothing_can_use_is_a_mistake_of_every_key(kind: type[Struct
 def test_no_value_of_any_key_raises_anything_else(kind: type[Struct]) -> None:
     """A value of another type, one that is out of range, one that is nested: it is taken, or it is a mistake with its line."""
     for name, value in {**OTHERS, **TEXTS}.items():
-        text = "".join(written(kind, index, key, value) for index, key in enumerate(keys_of(kind)))
+        text = "".join(written(kind, index, **{key: value}) for index, key in enumerate(keys_of(kind)))
         for mistake in mistakes(text):
             assert mistake.line, (name, str(mistake))
             assert "\0" not in str(mistake)
@@ -252,9 +224,9 @@ def test_what_a_message_writes_out_is_a_value_of_that_key() -> None:
         ):
             wrong.append((table.__name__, key, form))
             continue
-        tag, name = str(table.__struct_config__.tag), key
+        tag = str(table.__struct_config__.tag)
         if table in KINDS or table in SOURCES:
-            found = mistakes(written(table, 0, name, document[key]))
+            found = mistakes(written(table, **{key: document[key]}))
             wrong += [(tag, key, str(one)) for one in found if one.path.endswith(f".{key}") and "means" not in str(one)]
     assert wrong == []
 

@@ -1,88 +1,29 @@
 """What every kind and every source has to define: a forgotten part of a new one fails here, or in mypy."""
 
 import pkgutil
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
-from typing import Final, TypeVar, get_args
+from collections.abc import Iterator
+from typing import TypeVar, get_args
 
 import msgspec
 import pytest
-from msgspec import inspect
 
 from credproxy.core import kinds
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.formats.shapes import PATH
 from credproxy.core.kinds import KINDS, HostRule, sources
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.dressed import DressedHost
 from credproxy.core.kinds.exec import ExecHost
-from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SOURCES, SourceSettings
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Variable
+from tests.kind_samples import ENV, fields, is_path, sample, tag, takes_source
 
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
-
-NEEDED: Final[Mapping[type[msgspec.Struct], Mapping[str, object]]] = {
-    OauthHost: {"token_url": "https://id.test/token", "client_auth": "private_key_jwt"},
-}
-"""Options of which a kind needs some, although no single key is required."""
-
-ENV = {"source": "env", "name": "NAME"}
-
 EVERY = [*KINDS, *SOURCES]
 NAMES = [kind.__name__ for kind in EVERY]
-
-
-def tag(kind: type[msgspec.Struct]) -> str:
-    """The name by which a configuration selects it."""
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
-    return str(info.tag)
-
-
-def fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    """Its options."""
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
-    return info.fields
-
-
-def is_path(field: inspect.Field) -> bool:
-    """Whether it names a file or a program."""
-    kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
-    return any(isinstance(kind, inspect.Metadata) and PATH in (kind.extra or {}) for kind in kinds)
-
-
-def is_list(field: inspect.Field) -> bool:
-    """Whether it is a command line."""
-    return isinstance(field.type, inspect.Metadata) and isinstance(field.type.type, inspect.VarTupleType)
-
-
-def takes_source(field: inspect.Field) -> bool:
-    """Whether an option takes a source."""
-    return isinstance(field.type, inspect.UnionType) and any(
-        isinstance(kind, inspect.StructType) and kind.tag_field == "source" for kind in field.type.types
-    )
-
-
-def sample(kind: type[T], path: str = "/absolute", more: Mapping[str, object] = NOTHING) -> T:
-    """A rule of that kind with everything that it needs, and ``path`` wherever it names a file."""
-    document: dict[str, object] = dict(NEEDED.get(kind, NOTHING))
-    for field in fields(kind):
-        if is_path(field):
-            document[field.encode_name] = [path, "argument"] if is_list(field) else path
-        elif field.required and takes_source(field):
-            document[field.encode_name] = ENV
-        elif field.required:
-            document[field.encode_name] = "name"
-    info = inspect.type_info(kind)
-    assert isinstance(info, inspect.StructType)
-    return msgspec.convert({str(info.tag_field): info.tag, **document, **more}, kind)
 
 
 def used(thing: HostBase | SourceBase) -> Iterator[Use]:
