@@ -19,7 +19,7 @@ class Limits(NamedTuple):
     """Counts.
 
     Attributes:
-        backlog: connections that may wait in the kernel. One turn of the loop accepts as many before any is judged,
+        backlog: connections that may wait in the kernel. A burst of them is accepted within a few turns of the loop,
             so they are a quarter of the descriptors at most, and kept free.
         helpers: connections on the helper socket.
         lifelines: how many of these may keep a pidfd of their peer; the others are answered once and closed.

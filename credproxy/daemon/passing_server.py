@@ -4,11 +4,8 @@ No byte of it is read here: only processes that hold no secret read what build a
 """
 
 import asyncio
-import contextlib
-import errno
 import os
 import socket
-import struct
 from collections.abc import Callable
 
 import structlog
@@ -17,6 +14,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.daemon.carrier_questions import PassedConnection
 from credproxy.daemon.carriers import Carriers
 from credproxy.ports.observability import Audit
+from credproxy.server.accepting import TRIES, Accepting, Insistent, reset
 from credproxy.server.accounts import Accounts, Verdict
 from credproxy.server.peer import SHORTAGES, Gate, Peer, identify
 from credproxy.server.tcp_guard import UNPROVEN
@@ -25,81 +23,7 @@ from credproxy.server.tcp_guard import UNPROVEN
 _REFUSED = "refused"
 """The account of peers that the gate refuses: their answers are short, and nobody waits for them."""
 
-_BEHIND = 0.05
-"""Seconds without accepting, at most, while carriers are still closing connections."""
-
-_SHORT = 1.0
-"""Seconds without accepting once no descriptor is left, as asyncio does it."""
-
-_LEAVING = frozenset({errno.ECONNABORTED, errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
-_RESET = struct.pack("ii", 1, 0)
-
 log = structlog.get_logger("credproxy.server")
-
-
-class Accepting:
-    """One listening socket, as long as it is accepted from.
-
-    Args:
-        sock: to accept from.
-        taken: owns each connection.
-        backlog: connections that may wait in the kernel.
-        behind: whether newcomers should wait in the queue; ``resume`` ends that, or time does.
-    """
-
-    def __init__(
-        self, sock: socket.socket, taken: Callable[[socket.socket], None], *, backlog: int, behind: Callable[[], bool]
-    ) -> None:
-        self._sock = sock
-        self._taken = taken
-        self._backlog = backlog
-        self._behind = behind
-        self._loop = asyncio.get_running_loop()
-        self._later: asyncio.TimerHandle | None = None
-        self._open = True
-        sock.setblocking(False)
-        sock.listen(backlog)
-        self._loop.add_reader(sock, self._readable)
-
-    def close(self) -> None:
-        """Stop accepting; the socket is closed as well, as an asyncio server does."""
-        if not self._open:
-            return
-        self._open = False
-        if self._later is not None:
-            self._later.cancel()
-        self._loop.remove_reader(self._sock)
-        self._sock.close()
-
-    def resume(self) -> None:
-        """Accept again, if it paused because carriers were behind and no longer are."""
-        if self._later is not None and not self._behind():
-            self._later.cancel()
-            self._go_on()
-
-    def _readable(self) -> None:
-        for number in range(self._backlog):
-            # At least one for each pause: a carrier that never closes anything must not keep others out for ever.
-            if number and self._behind():
-                self._rest(_BEHIND)
-                return
-            try:
-                connection, _ = self._sock.accept()
-            except OSError as error:
-                if error.errno not in _LEAVING:
-                    self._rest(_SHORT)
-                return
-            connection.setblocking(False)
-            self._taken(connection)
-
-    def _rest(self, seconds: float) -> None:
-        self._loop.remove_reader(self._sock)
-        self._later = self._loop.call_later(seconds, self._go_on)
-
-    def _go_on(self) -> None:
-        self._later = None
-        if self._open:
-            self._loop.add_reader(self._sock, self._readable)
 
 
 class _Slot:
@@ -159,6 +83,8 @@ class PassingServer:
         self._port = port
         self._known = known
         self._tasks: set[asyncio.Task[None]] = set()
+        # Whose connection it is on a port is not known: one that was turned away says nothing about the next.
+        self._insistent = Insistent(most=None if port else TRIES)
 
     @property
     def limit(self) -> int:
@@ -172,7 +98,9 @@ class PassingServer:
 
     async def accept(self, sock: socket.socket, backlog: int) -> Accepting:
         """Begin to accept from a listening socket."""
-        self._accepting = Accepting(sock, self._taken, backlog=backlog, behind=lambda: self.accounts.behind)
+        self._accepting = Accepting(
+            sock, self._taken, backlog=backlog, insistent=self._insistent, behind=lambda: self.accounts.behind
+        )
         return self._accepting
 
     def pre_shutdown(self) -> None:
@@ -197,6 +125,8 @@ class PassingServer:
             peer.lifeline.close()  # it is admitted from any namespace, and so is the child that it leaves behind
             refusal = self.gate.refusal(peer)
         verdict = self.accounts.arrive(account := self._account(peer, refusal))
+        if refusal is not None or not verdict.admitted:
+            self._insistent.note(peer.pid)
         if not verdict.admitted:
             self._drop(sock)
             return
@@ -243,6 +173,4 @@ class PassingServer:
     def _drop(self, sock: socket.socket) -> None:
         """Reset a connection that there is no room for: a retry may find some."""
         self.dropped += 1
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        sock.close()
+        reset(sock)

@@ -6,7 +6,6 @@ connection that there is no room for is dropped before it costs a task (PY10).
 
 import asyncio
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -16,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports.observability import Audit
+from credproxy.server.accepting import Accepting, Insistent
 from credproxy.server.attendance import Attendance
 from credproxy.server.connection_limit import OWN, Admission, ConnectionLimit, Holder
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
@@ -92,6 +92,8 @@ class Connection(IntakeHandler):
             self._refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:
             self._refusal = server.gate.refusal(self.peer)
+            if self._refusal is not None:
+                server.insistent.note(self.peer.pid)
         if server.arrive(self, self._refusal):
             self._enter(server, transport)
         else:
@@ -250,6 +252,8 @@ class GatedServer(web.Server):
         self.lifelines = lifelines
         self.pause = PAUSE
         self.outgoing = Outgoing()
+        self.insistent = Insistent()
+        self._beginning: set[asyncio.Task[None]] = set()
         self.held = 0
         self.dropped = 0
         self.ended = 0
@@ -285,13 +289,20 @@ class GatedServer(web.Server):
             return Holder(f"uid {peer.uid}")
         return OWN if peer.sandbox is None else Holder(peer.sandbox)
 
-    async def accept(self, sock: socket.socket, backlog: int) -> asyncio.Server:
+    async def accept(self, sock: socket.socket, backlog: int) -> Accepting:
         """Begin to accept from a listening socket."""
-        loop = asyncio.get_running_loop()
-        if sys.version_info >= (3, 13):
-            # By default it would remove the file at the end, even that of a socket of the service manager's (F5).
-            return await loop.create_unix_server(self, sock=sock, backlog=backlog, cleanup_socket=False)
-        return await loop.create_unix_server(self, sock=sock, backlog=backlog)
+        return Accepting(sock, self._accepted, backlog=backlog, insistent=self.insistent)
+
+    def _accepted(self, sock: socket.socket) -> None:
+        task = asyncio.ensure_future(self._adopted(sock))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _adopted(self, sock: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self, sock)
+        except OSError:  # it is already gone
+            sock.close()
 
     def identify(self, sock: socket.socket) -> Peer:
         """Find out who connected, as far as the gate and the audit log need it. Raises OSError."""

@@ -1,10 +1,11 @@
 """A build action that takes all connections that it can get, and reopens those that are closed.
 
-Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads|descriptors|fields SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+Usage: ``hoarder.py silent|dripping|bodies|unread|blobs|heads|descriptors|fields|comings SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
 its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing; with ``blobs`` for a blob; with ``heads`` as
 well, and it then sends as many large requests behind that as it can. With ``fields`` it sends a megabyte
-of a head that never ends. With ``descriptors`` it has that many on their way between
+of a head that never ends. With ``comings`` it connects from so many processes, and leaves at
+once, without end. With ``descriptors`` it has that many on their way between
 its own processes, of which the kernel counts the user's.
 """
 
@@ -120,6 +121,21 @@ def send_fields(place: str, count: int) -> None:
     sys.stdin.read()
 
 
+def come_and_go(place: str, count: int) -> None:
+    """Connect as fast as that many processes can."""
+    parent = os.getpid()
+    for _ in range(count):
+        if os.fork() == 0:
+            while os.getppid() == parent:
+                talk = connect(place, b"")
+                if talk is not None:
+                    talk.close()
+            os._exit(0)
+    time.sleep(0.3)
+    say(count)
+    sys.stdin.read()
+
+
 def say(count: int) -> None:
     """Tell the test that it may begin."""
     sys.stdout.write(f"{count}\n")
@@ -129,8 +145,8 @@ def say(count: int) -> None:
 def main() -> None:
     """Hoard, with ``bodies`` from twenty sandboxes inside of this one."""
     kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if kind == "fields":
-        send_fields(place, count)
+    if kind in {"comings", "fields"}:
+        (come_and_go if kind == "comings" else send_fields)(place, count)
         return
     if kind == "descriptors":
         send_descriptors(count)

@@ -183,6 +183,18 @@ def test_what_a_sandbox_sends_to_the_helpers_socket_does_not_fill_the_daemon(
     assert staged.stop() == 0
 
 
+def test_a_sandbox_that_connects_without_end_does_not_keep_the_user_from_the_helpers_socket(
+    staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """T3: the kernel's queue is full of it at every moment; each helper is answered within its own time."""
+    staged.configure(registry.rule())
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    with hoarding("comings", str(staged.socket), 2, *sandbox):
+        for _ in range(3):
+            assert staged.helper(registry.uri("org/app/manifests/x")).returncode == 0
+    assert staged.stop() == 0
+
+
 def memory(pid: int, what: str) -> int:
     """Bytes of a process: ``VmRSS`` for now, ``VmHWM`` for the most that there were."""
     found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
