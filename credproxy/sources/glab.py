@@ -4,6 +4,7 @@ glab is asked for what only it can do: read its keyring, and renew an OAuth toke
 stays glab's secret. So only one program uses and stores refresh tokens, and none is lost.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from shlex import quote
 
@@ -27,6 +28,8 @@ from credproxy.sources.watched_file import Watched
 
 _KEEP = 240.0
 """Seconds that an answer of glab is used, like one of docker's programs."""
+
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 _SPARE = 30.0
 """Seconds before its expiry from which a token is renewed instead of read; glab itself renews from ten seconds on."""
@@ -194,7 +197,7 @@ class Glab:
         told = {key: value for key, _, value in (line.partition("=") for line in lines)}
         where = f"the answer of glab for {host.name!r}"
         until = told.get("password_expiry_utc", "")
-        if until.isdecimal() and int(until) <= self._clock.wall():
+        if _SECONDS.fullmatch(until) and int(until) <= self._clock.wall():
             raise unreadable(where, "is a token that has expired", hint=_again(host))
         if not told.get("password"):
             return done.stdout, None

@@ -208,6 +208,11 @@ async def test_glab_renews_an_expired_oauth_token_once_for_all_questions() -> No
             "username=oauth2\npassword=o\n",
             UserPassword("oauth2", Secret("o")),
         ),
+        (
+            'use_keyring: true\n    is_oauth2: "true"',
+            f"username=oauth2\npassword=o\npassword_expiry_utc={'9' * 5000}\n",
+            UserPassword("oauth2", Secret("o")),
+        ),
         ("use_keyring: true", "username=you\n", None),
         ("job_token: j", "", UserPassword("gitlab-ci-token", Secret("j"))),
     ],

@@ -15,6 +15,7 @@ from credproxy.core.unreadable_json import UNREADABLE
 
 
 _PATH: Final = re.compile(r"[^.\x00-\x1f]+(\.[^.\x00-\x1f]+)*")
+_PLACE: Final = re.compile(r"[0-9]{1,9}")
 _SECONDS: Final = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?")
 _LATEST: Final = 1e11
 """POSIX seconds: what is larger counts something else, such as milliseconds."""
@@ -94,7 +95,7 @@ class _JsonDocument(NamedTuple):
         for name in path.split("."):
             if isinstance(value, dict) and name in value:
                 value = value[name]
-            elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            elif isinstance(value, list) and _PLACE.fullmatch(name) and int(name) < len(value):
                 value = value[int(name)]
             else:
                 raise unreadable(self.where, f"has no {path!r}", hint=self.hint)

@@ -104,3 +104,9 @@ def test_what_is_not_json_is_told_unquoted(output: bytes) -> None:
 def test_names_that_lead_nowhere_are_a_mistake(path: str) -> None:
     """Each with its key."""
     assert [key for key, _ in PrintedFields(value=path, expires=path).problems()] == [("value",), ("expires",)]
+
+
+def test_a_place_in_a_list_of_thousands_of_digits_is_not_there() -> None:
+    """The interpreter makes no number of it."""
+    with pytest.raises(Failed):
+        read([{"token": "canary"}], value=f"{'9' * 5000}.token")
