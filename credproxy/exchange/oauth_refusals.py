@@ -115,6 +115,13 @@ def _access(asked: AskedFor) -> GrantRefused:
     return _refused(asked, "says that access was denied", hint)
 
 
+def _person(asked: AskedFor) -> GrantRefused:
+    """What only somebody who is there can do (OpenID Connect Core, section 3.1.2.6; Entra ID answers so to a refresh token)."""
+    hint = asked.setup or f"ask its administrator to consent for the client {asked.client.id!r}"
+    code = Code.BAD_CREDENTIALS if asked.proof else Code.DENIED
+    return _refused(asked, "wants its user to log in again, to confirm something or to consent", hint, code)
+
+
 def _slower(asked: AskedFor) -> GrantRefused:
     return _refused(asked, "asks to come back later", "too many requests were made with this login", Code.RATE_LIMITED)
 
@@ -127,6 +134,9 @@ _DENIALS: Final[Mapping[str, Callable[[AskedFor], GrantRefused]]] = {
     "device_flow_disabled": _grant,
     "invalid_target": _target,
     "access_denied": _access,
+    "interaction_required": _person,
+    "login_required": _person,
+    "consent_required": _person,
     "slow_down": _slower,
 }
 
