@@ -23,6 +23,10 @@ NEEDED: Final[Mapping[type[msgspec.Struct], Mapping[str, object]]] = {
 ENV = {"source": "env", "name": "NAME"}
 
 
+_TEXTS: Final[Mapping[str, str]] = {"match": "*.test"}
+"""Texts of one form: some sources have logins for some hosts alone, and may have one of any wildcard."""
+
+
 def tag(kind: type[msgspec.Struct]) -> str:
     """The name by which a configuration selects it."""
     info = inspect.type_info(kind)
@@ -64,7 +68,7 @@ def needed(kind: type[msgspec.Struct], path: str = "/absolute") -> dict[str, obj
         if is_path(field):
             found[field.encode_name] = a_path(field, path)
         else:
-            found[field.encode_name] = ENV if takes_source(field) else "name"
+            found[field.encode_name] = ENV if takes_source(field) else _TEXTS.get(field.encode_name, "name")
     return found
 
 

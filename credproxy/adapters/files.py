@@ -255,6 +255,13 @@ def _only_its_mode(path: str, error: OSError) -> bool:
     return error.errno == errno.EACCES and about.st_uid == os.geteuid() and not about.st_mode & stat.S_IRUSR
 
 
+def _is_empty(path: str) -> bool:
+    try:
+        return next(Path(path).iterdir(), None) is None
+    except OSError:
+        return False
+
+
 def _holds_text(path: str, found: os.stat_result) -> bool:
     """False for /dev/null, which people use to say "none"."""
     if stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev:
@@ -263,7 +270,9 @@ def _holds_text(path: str, found: os.stat_result) -> bool:
         raise _unreadable(
             path,
             "is a directory",
-            f"a file is wanted there; if docker made it because there was none: rmdir {quote(path)}",
+            f"a file is wanted there; if docker made it because there was none: rmdir {quote(path)}"
+            if _is_empty(path)
+            else f"a file is wanted there; see what the directory holds: ls -la {quote(path)}",
         )
     if not stat.S_ISREG(found.st_mode):
         raise _irregular(path)

@@ -9,7 +9,7 @@ import click
 from credproxy.adapters.own_metadata import own_copy
 from credproxy.cli import units
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
+from credproxy.cli.installation import Installation, for_launchd, for_system, for_user, refuse_hidden
 from credproxy.cli.installer import Installer, runner
 from credproxy.cli.own_programs import beside
 from credproxy.cli.stop import end_self_started
@@ -58,25 +58,51 @@ def uninstall(*, user: bool, dry_run: bool, force: bool) -> None:
     """
     if not user:
         need_root("uninstall", os.geteuid())
-    _installer(dry_run=dry_run, force=force).uninstall(_wanted(user=user, gateway_only=False, jit_helpers=True))
+    _installer(dry_run=dry_run, force=force).uninstall(whole(sys.platform, command="uninstall", user=user))
     if user:
         end_self_started(click.echo, dry_run=dry_run)
 
 
 def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installation:
+    """What to install. Raises CommandError: there is no such thing on this system, or nobody could run it."""
+    if sys.platform == "darwin" and (gateway_only or jit_helpers):
+        raise CommandError(_ONE_AGENT, "credproxy install")
+    wanted = whole(sys.platform, command="install", user=user, gateway_only=gateway_only, jit_helpers=jit_helpers)
+    if not user:
+        program = str(Path(beside("credproxy")).resolve())
+        refuse_hidden(program=program, prefixes=(sys.prefix, sys.base_prefix), copy=own_copy())
+    return wanted
+
+
+_ONE_AGENT = "on macOS there is only the agent of your own session, without variants"
+
+
+def whole(
+    platform: str, *, command: str, user: bool, gateway_only: bool = False, jit_helpers: bool = True
+) -> Installation:
+    """Everything that may be installed, unless told otherwise; whether its program could run does not matter.
+
+    Args:
+        platform: as ``sys.platform`` has it.
+        command: that asks.
+        user: for one user, not for all.
+        gateway_only: only the socket for build actions.
+        jit_helpers: the drop-in for programs that write machine code as well.
+
+    Raises:
+        CommandError: there is no service for all users on macOS.
+    """
     program, home = beside("credproxy"), Path(_home())
-    if sys.platform == "darwin":
-        if not user or gateway_only or jit_helpers:
-            raise CommandError(
-                "on macOS there is only the agent of your own session, without variants", "credproxy install"
-            )
+    if platform == "darwin":
+        if not user:
+            raise CommandError(_ONE_AGENT, "credproxy uninstall" if command == "uninstall" else "credproxy install")
         return for_launchd(program=program, home=home, uid=os.getuid())
     if user:
         config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
         return for_user(
             program=program, config=config, runtime=_runtime(), gateway_only=gateway_only, jit_helpers=jit_helpers
         )
-    return for_system(program=str(Path(program).resolve()), prefixes=(sys.prefix, sys.base_prefix), copy=own_copy())
+    return for_system(program=str(Path(program).resolve()))
 
 
 def need_root(command: str, uid: int) -> None:

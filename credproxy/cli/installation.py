@@ -77,8 +77,8 @@ def for_user(*, program: str, config: Path, runtime: Path, gateway_only: bool, j
     return replace(made, leftovers=(*locks, helper, actions), notes=(note,))
 
 
-def for_system(*, program: str, prefixes: tuple[str, ...], copy: OwnCopy) -> Installation:
-    """One service for all users of the machine.
+def refuse_hidden(*, program: str, prefixes: tuple[str, ...], copy: OwnCopy) -> None:
+    """Look at where a system service would find its program.
 
     Args:
         program: ``credproxy``, absolute.
@@ -94,6 +94,10 @@ def for_system(*, program: str, prefixes: tuple[str, ...], copy: OwnCopy) -> Ins
                 f"a system service cannot run what is at {place!r}: homes and temporary folders are hidden from it",
                 f"install it for all: {copy.at('/opt/credproxy')}",
             )
+
+
+def for_system(*, program: str) -> Installation:
+    """One service for all users of the machine; ``program`` is absolute."""
     folder, users = Path("/etc/systemd/system"), Path("/etc/sysusers.d/credproxy.conf")
     made = _with_systemd(
         "systemctl",

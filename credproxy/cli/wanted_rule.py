@@ -25,6 +25,9 @@ _EXAMPLE = "credproxy actions allow 'ghcr.io/my-org/**'"
 
 _URL_EXAMPLE = "credproxy actions allow 'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'"
 
+_ENDPOINT = re.compile(r"/(?:manifests|blobs|tags|referrers)/.*")
+"""What follows a repository in the paths of the protocol (end-2 to end-12 of the distribution specification)."""
+
 _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
 """A digest or a tag after a repository."""
 
@@ -53,9 +56,17 @@ def rule_for_objects(url: str, *, write: bool) -> WantedRule:
         raise CommandError("build actions may read what a URL names, and never write it", "leave --write out")
     target = _target(url)
     if target is not None and _is_registry(target):
-        scheme, _, rest = url.partition("://")
-        raise CommandError(f"{url!r} is at a registry: leave {scheme}:// out", f"credproxy actions allow '{rest}'")
+        message = f"{url!r} is at a registry: leave {target.scheme}:// out"
+        raise CommandError(message, f"credproxy actions allow {quote(_of_registry(target))}")
     return WantedRule(f'[[actions.rule]]\naction = "allow"\nurl = {json.dumps(url)}\n')
+
+
+def _of_registry(target: Target) -> str:
+    """The registry and the repository that a URL is about: of the protocol's paths their name alone."""
+    path = target.path.strip("/")
+    if f"{path}/".startswith("v2/"):
+        path = _ENDPOINT.sub("", f"/{path[2:].strip('/')}").strip("/")
+    return f"{target.authority}/{path or '**'}"
 
 
 def _target(url: str) -> Target | None:

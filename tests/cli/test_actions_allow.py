@@ -182,8 +182,12 @@ def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message", "command"),
     [
-        ("https://registry-1.docker.io/a/b", "is at a registry: leave https:// out", "'registry-1.docker.io/a/b'"),
-        ("https://ghcr.io/v2/a", "is at a registry: leave https:// out", "'ghcr.io/v2/a'"),
+        ("https://registry-1.docker.io/a/b", "is at a registry: leave https:// out", "registry-1.docker.io/a/b"),
+        ("https://ghcr.io/v2/a", "is at a registry: leave https:// out", "ghcr.io/a"),
+        ("https://ghcr.io/v2/team/app/manifests/1.4", "leave https:// out", "ghcr.io/team/app"),
+        ("https://ghcr.io/v2/team/app/blobs/sha256:00?x=y", "leave https:// out", "ghcr.io/team/app"),
+        ("https://ghcr.io/v2/team/**", "leave https:// out", "'ghcr.io/team/**'"),
+        ("https://reg.test/v2/", "leave https:// out", "'reg.test/**'"),
         ("ghcr.io/a/b:1.4", "ends with ':1.4', and rules are for whole repositories", "'ghcr.io/a/b'"),
         ("ghcr.io/a@sha256:00", "ends with '@sha256:00'", "'ghcr.io/a'"),
         ("ghcr.io", "'ghcr.io' names no repository", "'ghcr.io/**'"),

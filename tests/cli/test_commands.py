@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from credproxy.cli import main
 from tests.cli.daemon import serving
+from tests.hints import filled
 
 
 @pytest.fixture
@@ -164,8 +165,12 @@ def test_help_needs_no_aiohttp() -> None:
 
 @pytest.mark.parametrize("args", [("config", "check"), ("actions", "check")])
 def test_a_directory_in_the_place_of_a_file_is_reported_in_plain_words(home: Path, args: tuple[str, ...]) -> None:
-    """With status 1, like any other unreadable file, and a hint that can be pasted into a shell."""
+    """With status 1, like any other unreadable file, and a hint that can be pasted into a shell: never to remove what is used."""
     (place := home / "a b.toml").mkdir()
+    (place / "x").touch()
+    hint = run(*args, str(place)).stderr.splitlines()[1].removeprefix("hint: ")
+    filled(hint, "a file is wanted there; see what the directory holds: ls -la {}")
+    (place / "x").unlink()
     done = run(*args, str(place))
     assert (done.exit_code, done.stderr) == (
         1,

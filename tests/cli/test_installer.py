@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from credproxy.cli import main
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.install import need_root
-from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
+from credproxy.cli.install import need_root, whole
+from credproxy.cli.installation import Installation, for_launchd, for_system, for_user, refuse_hidden
 from credproxy.cli.installer import Installer, runner
 from credproxy.cli.units import untouched
 from credproxy.core.own_copy import OwnCopy
@@ -166,7 +166,8 @@ def test_launchd_is_told_in_its_own_words(tmp_path: Path) -> None:
 
 def test_a_system_service_makes_its_user_first_and_says_what_is_left_to_do() -> None:
     """Users, groups and the line that accepts what it cannot see."""
-    wanted = for_system(program="/usr/bin/credproxy", prefixes=("/usr", "/usr"), copy=COPY)
+    wanted = for_system(program="/usr/bin/credproxy")
+    refuse_hidden(program="/usr/bin/credproxy", prefixes=("/usr", "/usr"), copy=COPY)
     assert wanted.up[0].argv == ("systemd-sysusers", "/etc/sysusers.d/credproxy.conf")
     assert any('peer_namespaces = "any"' in note for note in wanted.notes)
     service = wanted.files[Path("/etc/systemd/system/credproxy.service")]
@@ -179,11 +180,11 @@ def test_a_system_service_makes_its_user_first_and_says_what_is_left_to_do() -> 
 def test_a_system_service_cannot_run_from_a_home(place: str) -> None:
     """ProtectHome= and PrivateTmp= hide it, so it is refused now and not at the first start."""
     with pytest.raises(CommandError, match="homes and temporary folders are hidden from it") as caught:
-        for_system(program=place, prefixes=("/usr",), copy=COPY)
+        refuse_hidden(program=place, prefixes=("/usr",), copy=COPY)
     filled(caught.value.hint, "install it for all: {}")
     assert caught.value.hint.endswith("/opt/credproxy/bin/pip install /src/credproxy")
     with pytest.raises(CommandError, match="hidden from it"):
-        for_system(program="/usr/bin/credproxy", prefixes=(place,), copy=COPY)
+        refuse_hidden(program="/usr/bin/credproxy", prefixes=(place,), copy=COPY)
 
 
 def test_the_runner_gives_status_and_last_words() -> None:
@@ -215,3 +216,14 @@ def test_a_user_other_than_root_is_told_the_right_command(command: str) -> None:
         need_root(command, 1000)
     assert caught.value.hint == f"sudo credproxy {command} --system"
     need_root(command, 0)
+
+
+def test_what_is_removed_does_not_have_to_be_able_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent on macOS, which has no variants, and a system service whose program is in a home by now."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    agent = tmp_path / "Library/LaunchAgents/credproxy.plist"
+    assert list(whole("darwin", command="uninstall", user=True).files) == [agent]
+    assert Path("/etc/systemd/system/credproxy.service") in whole("linux", command="uninstall", user=False).files
+    with pytest.raises(CommandError, match="only the agent of your own session") as caught:
+        whole("darwin", command="uninstall", user=False)
+    filled(caught.value.hint, "credproxy uninstall")

@@ -42,5 +42,10 @@ def is_devops(target: Target) -> bool:
 
 
 def is_azure_registry(target: Target) -> bool:
+    """Whether a target is at an Azure container registry."""
+    return is_registry_host(target.host)
+
+
+def is_registry_host(host: str) -> bool:
     """Whether a host is an Azure container registry."""
-    return target.host.endswith(_REGISTRIES)
+    return host.endswith(_REGISTRIES)

@@ -139,6 +139,8 @@ def check_canonical(raw: str, target: Target) -> None:
     Raises:
         Failed(bad_request): another case, a default port, a trailing dot, a fragment.
     """
+    if "#" in raw:
+        raise _refused(raw, "has a fragment, which is not sent", "leave out the '#' and what follows it")
     canonical = canonical_uri(target)
     allowed = {target.authority, canonical, f"{canonical}/"} if target.form is Form.HOST else {canonical}
     if target.form is not Form.LITERAL and raw not in allowed:

@@ -64,6 +64,7 @@ def read_json(text: str) -> Document:
         UnreadableError: the grammar is broken, a key occurs twice, or it is nested too deeply.
     """
     # JSON is YAML once tabs are gone, which gives its lines; a JSON string holds no tabs.
+    text = text.removeprefix("\ufeff")
     as_yaml = text.replace("\t", " ")
     try:
         value: object = json.loads(text, object_pairs_hook=_unique)

@@ -80,6 +80,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         yield from self.mistakes()
         yield from self._certificate()
         yield from (((key,), "wanted at least one source") for key, found in self._sources() if not found)
+        yield from self._unserved()
         for key, source in self.secrets():
             yield from within(key, source.problems())
             if isinstance(source, LoginSource) and not (self.login_example and key[0] == self.login_key):
@@ -185,6 +186,18 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """
         opened = self.opens(target)
         return (opened,) if opened else ()
+
+    def _unserved(self) -> Iterator[Problem]:
+        """An option none of whose sources can have a login for its one host: the host says whom they would ask."""
+        host = self.host.lower().removesuffix(".")
+        for key, found in () if "*" in host else self._sources():
+            sources = found if isinstance(found, tuple) else (found,)
+            if sources and not any(source.serves(host) for source in sources):
+                forms = " or ".join(dict.fromkeys(source.hosts for source in sources))
+                yield (
+                    (key,),
+                    f"there is no such login for {self.host!r}: wanted a match like {forms}, or another source",
+                )
 
     def _certificate(self) -> Iterator[Problem]:
         """What is wrong with the certificate that it shows."""

@@ -10,6 +10,7 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import (
     canonical_authority,
     canonical_uri,
+    check_canonical,
     is_loopback,
     is_socket,
     parse_server_url,
@@ -19,6 +20,7 @@ from credproxy.core.ask.uri import (
     without_userinfo,
 )
 from credproxy.core.errors import Code, Failed, Failure
+from tests.hints import filled
 
 
 def refused(raw: str) -> str:
@@ -492,3 +494,14 @@ def test_any_server_url_ends_in_a_host_or_a_bad_request(text: str) -> None:
     """The docker protocol's input comes from a peer, too."""
     failure = failure_of(parse_server_url, text)
     assert failure.code is Code.BAD_REQUEST if failure else parse_server_url(text).form is Form.HOST
+
+
+def test_a_fragment_is_what_is_wrong_with_a_uri_that_has_one() -> None:
+    """A message that hides query and fragment would advise to ask for what was asked for."""
+    raw = "https://a.test/x?y=canary#z"
+    with pytest.raises(Failed, match="has a fragment") as caught:
+        check_canonical(raw, parse_uri(raw))
+    assert "canary" not in caught.value.failure.message
+    filled(caught.value.failure.hint, "leave out the '#' and what follows it")
+    kept = raw.partition("#")[0]
+    check_canonical(kept, parse_uri(kept))

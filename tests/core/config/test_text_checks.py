@@ -72,7 +72,7 @@ def toml(value: object) -> str:
 
 def written(kind: type[Struct], index: int = 0, **options: object) -> str:
     """One ``[[host]]`` with an option of its kind, or with one of the source of its secret."""
-    place: dict[str, object] = {"match": f"h{index}.test"}
+    place: dict[str, object] = {"match": f"*.h{index}.test"}
     if kind in SOURCES:
         table = place | {"provider": "header", "secret": needed(kind) | options}
     else:
@@ -258,3 +258,36 @@ def test_a_number_of_thousands_of_digits_is_a_mistake_with_its_line(number: str)
     found = mistakes(f"allow_root = true\nempty_ttl = {number}\nx = 1\n")
     assert [mistake.line for mistake in found] == [2, 3]
     assert len(str(found[0])) < 200
+
+
+@pytest.mark.parametrize(
+    ("options", "form"),
+    [
+        ('"a.test"\nprovider = "codeartifact"', "DOMAIN-OWNER.d.codeartifact.REGION.amazonaws.com"),
+        ('"a.test:5000/x"\nprovider = "oci"\ncredentials = { source = "ecr" }', "ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
+        ('"a.test"\nprovider = "oci"\ncredentials = { source = "acr" }', "NAME.azurecr.io"),
+        (
+            '"a.test"\nprovider = "oci"\ncredentials = [{ source = "ecr" }, { source = "acr" }]',
+            "amazonaws.com or NAME.",
+        ),
+    ],
+)
+def test_a_source_that_never_has_a_login_for_the_host_is_a_mistake(options: str, form: str) -> None:
+    """The first question would fail, and advise to log in where somebody is logged in."""
+    (found,) = mistakes(f"[[host]]\nmatch = {options}\n")
+    assert form in found.problem
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        '"corp-123456789012.d.codeartifact.eu-west-1.amazonaws.com."\nprovider = "codeartifact"',
+        '"*.amazonaws.com"\nprovider = "codeartifact"',
+        '"Team.AzureCR.io"\nprovider = "oci"\ncredentials = { source = "acr" }',
+        '"public.ecr.aws"\nprovider = "oci"\ncredentials = { source = "ecr" }',
+        '"a.test"\nprovider = "oci"\ncredentials = [{ source = "ecr" }, { source = "netrc" }]',
+    ],
+)
+def test_a_source_that_may_have_one_is_none(options: str) -> None:
+    """However the host is written; and in a list the others may have it."""
+    assert not mistakes(f"[[host]]\nmatch = {options}\n")

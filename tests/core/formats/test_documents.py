@@ -159,3 +159,8 @@ def test_what_another_program_wrote_is_text_whatever_its_tag() -> None:
     with pytest.raises(DocumentError):
         read_yaml(text)
     assert read_yaml(text, tags=True).value == {"token": "glpat-x", "user": "010"}
+
+
+def test_a_byte_order_mark_before_json_means_nothing() -> None:
+    """Some editors add one; YAML and TOML may have it as well."""
+    assert read_json('\ufeff{"a": [1]}') == read_json('{"a": [1]}')

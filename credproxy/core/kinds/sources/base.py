@@ -14,10 +14,21 @@ class SourceBase(Base, frozen=True):
     Attributes:
         narrows: whether its logins can be limited to one repository (``ports.source.Narrows``).
         rewritable: whether another secret can be written in the place of the one that is there (``ports.source.Rewritable``).
+        hosts: the form of the only hosts that it has logins for; "" for any.
     """
 
     narrows: ClassVar[bool] = False
     rewritable: ClassVar[bool] = False
+    hosts: ClassVar[str] = ""
+
+    def serves(self, host: str) -> bool:
+        """Whether it can have a login for a host; a source with ``hosts`` overrides this.
+
+        Args:
+            host: canonical, without a port.
+        """
+        del host
+        return True
 
     @property
     def log_in(self) -> str:

@@ -1,9 +1,9 @@
 """``source = "codeartifact"``: a token for an AWS CodeArtifact domain, made with an access key."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
-from credproxy.core.ask.token_calls import DURATION
+from credproxy.core.ask.token_calls import DURATION, codeartifact_call
 from credproxy.core.formats.checks import Problem
 from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.sources.aws import AwsSource
@@ -17,9 +17,15 @@ _LEAST: Final = 900
 class CodeartifactSource(SourceBase, frozen=True, tag_field="source", tag="codeartifact"):
     """A CodeArtifact token that is valid for ``duration`` seconds; ``profile`` and ``role_arn`` as for ``aws``."""
 
+    hosts: ClassVar[str] = "DOMAIN-OWNER.d.codeartifact.REGION.amazonaws.com"
+
     profile: PublicText | None = None
     role_arn: PublicText | None = None
     duration: int = DURATION
+
+    def serves(self, host: str) -> bool:
+        """Domains of CodeArtifact: the host says which."""
+        return codeartifact_call(host) is not None
 
     @property
     def keys(self) -> AwsSource:
