@@ -66,7 +66,7 @@ class Watched(Generic[T]):
     Attributes:
         path: likewise.
         content: its last readable content.
-        version: of the file as last read; None if there is none.
+        version: of the file whose content that is; None if there is none.
         failure: why it cannot be read now.
     """
 
@@ -81,6 +81,7 @@ class Watched(Generic[T]):
         self._name = name
         self._files = files
         self._looks = Looks(clock)
+        self._forgotten = False
 
     async def look(self) -> bool:
         """Check the file, unless that was done within the last second; tell whether it was read for this caller."""
@@ -90,9 +91,9 @@ class Watched(Generic[T]):
         return bool(await self._looks.look(lambda: self._checked(path)))
 
     def forget(self) -> None:
-        """Make the next question look at the file."""
+        """Make the next question read the file. Until that has been done the version stays: a copy without one is none."""
         self._looks.forget()
-        self.version = None
+        self._forgotten = True
 
     async def _checked(self, path: str) -> bool:
         try:
@@ -104,13 +105,13 @@ class Watched(Generic[T]):
     async def _read(self, path: str) -> bool:
         version = await self._files.version(path)
         # A changed mode does not change the version, so an unreadable file is tried again.
-        if version is not None and version == self.version and self.failure is None:
+        if version is not None and version == self.version and self.failure is None and not self._forgotten:
             return False
         content = None if version is None else await self._files.read(path)
         self.content = self._nothing if content is None else self._parse(content)
         if self.failure is not None:
             log.info("logins can be read again", of=self._name, path=path)
-        self.version, self.failure = version, None
+        self.version, self.failure, self._forgotten = version, None, False
         return content is not None
 
     def _spoiled(self, path: str, failure: Failure) -> None:

@@ -71,7 +71,7 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
         return _assumed(session, found, question.role_arn)
     except RecursionError:  # of an answer; below, a RuntimeError is the library's own
         raise
-    except (BotoCoreError, ClientError, RuntimeError, ValueError) as error:
+    except (BotoCoreError, ClientError, RuntimeError, ValueError, OSError, IndexError) as error:
         raise told(error, question, profile=_profile(session), said=_scoped(session)) from None
 
 

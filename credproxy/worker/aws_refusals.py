@@ -30,10 +30,14 @@ from credproxy.core.ask.http_date import clock_ahead
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.worker_messages import AwsChain
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.redact import cut
 from credproxy.worker.aws_web_identity import OPERATION, refused_identity
 
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z.]{1,60}")
+
+_SHOWN: Final = 200
+"""Characters of a path in a message."""
 
 _SKEWED: Final = frozenset(
     {"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException"}
@@ -107,6 +111,9 @@ def _of_profile(error: Exception, *, name: str, option: str) -> Failed:
     if isinstance(error, CredentialRetrievalError):
         message = f"the program of {name} (credential_process) gave no access key"
         return failed(Code.HELPER_FAILED, message, hint=f"see what it says: aws configure export-credentials{option}")
+    if isinstance(error, OSError):  # of a program that it starts, or a file that it reads
+        said = f"leads to {cut(str(error.filename), _SHOWN)!r}: {(error.strerror or '').lower()}"
+        return unreadable(name, said, hint=f"see what it lacks: aws configure list{option}")
     what = "is incomplete" if isinstance(error, (InvalidConfigError, PartialCredentialsError)) else "cannot be used"
     return unreadable(name, f"{what} ({type(error).__name__})", hint=f"see what it lacks: aws configure list{option}")
 

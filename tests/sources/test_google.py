@@ -304,3 +304,16 @@ async def test_what_the_library_says_is_said() -> None:
     machine.source.forget()
     await machine.login()
     assert len(machine.libraries.asked) == 3
+
+
+async def test_a_file_that_is_broken_by_now_is_not_the_machine_s_account() -> None:
+    """After a flush as well: the file is named in the question, and the library says what is wrong with it."""
+    machine = Machine({"GCE_METADATA_HOST": "127.0.0.1:1"})
+    machine.log_in()
+    await machine.login()
+    machine.files.put(ADC, "[")
+    machine.source.forget()
+    await machine.login()
+    asked = machine.libraries.asked[-1]
+    assert isinstance(asked, GoogleToken)
+    assert asked.credentials == ADC

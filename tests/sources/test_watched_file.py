@@ -139,3 +139,19 @@ async def test_a_flush_during_a_look_causes_another() -> None:
     await files.clock.advance(1.0)
     await again
     assert (files.looks, file.content) == (before + 1, "b")
+
+
+async def test_a_copy_that_is_in_force_keeps_its_version() -> None:
+    """A flush, and then a file that cannot be read: a copy without a version would be taken for no file, and another login used."""
+    files, clock = FakeFiles(), FakeClock()
+    files.put("/f", "a")
+    file = watched(files, clock)
+    await file.look()
+    before = file.version
+    file.forget()
+    files.put("/f", "odd")
+    assert not await file.look()
+    assert (file.content, file.version, file.failure is None) == ("a", before, False)
+    files.put("/f", "a")
+    await clock.advance(LOOK)
+    assert await file.look()

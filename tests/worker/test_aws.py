@@ -379,6 +379,24 @@ def test_a_profile_that_lacks_something_is_named(home: Path, text: str) -> None:
     assert found(profile="p")[0] == "AKID"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("credential_process = /none/x", "leads to '/none/x': no such file or directory"),
+        ("credential_process = /", "leads to '/': permission denied"),
+        ("credential_process =", "cannot be used (IndexError)"),
+        (f"role_arn = {ROLE}\nweb_identity_token_file = /none/t", "leads to '/none/t': no such file or directory"),
+        ("credential_process = 'open", "cannot be used (ValueError)"),
+    ],
+)
+def test_what_a_profile_leads_to_is_named(home: Path, text: str, said: str) -> None:
+    """Not as an answer that the library cannot read, with a line of its source."""
+    config(home, f"[profile p]\n{text}\n")
+    failure = refused(profile="p")
+    assert (failure.code, failure.message) == (Code.CREDENTIAL_UNREADABLE, f"the profile 'p' {said}")
+    assert filled(failure.hint, "see what it lacks: aws configure list{}") == (" --profile p",)
+
+
 def test_a_profile_that_is_nowhere_is_told(home: Path) -> None:
     """The daemon sees it first, unless the file has changed meanwhile."""
     failure = refused(profile="gone")
