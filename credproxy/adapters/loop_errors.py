@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import structlog
 
+from credproxy.core.raised_at import raised_at
+
 
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -39,7 +41,9 @@ class LoopErrors:
             return
         if isinstance(error, MemoryError):
             self._short()
-        log.error("event loop error", error=type(error).__name__ if error else None, about=str(context.get("message")))
+        raised = error if isinstance(error, BaseException) else None
+        name = None if raised is None else type(raised).__name__
+        log.error("event loop error", error=name, place=raised_at(raised), about=str(context.get("message")))
 
     def _shortage(self, name: str) -> None:
         # The loop itself tries again after a second; nothing more can be done.

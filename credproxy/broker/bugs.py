@@ -10,6 +10,7 @@ from types import TracebackType
 import structlog
 
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, failed
+from credproxy.core.raised_at import raised_at
 from credproxy.ports.clock import Clock
 
 
@@ -59,18 +60,8 @@ class Bugs:
             self._short()
             raise Failed(SHORT_OF_MEMORY) from None
         self.count += 1
-        place, now = _place(error), self._clock.boot()
+        place, now = raised_at(error), self._clock.boot()
         if now - self._logged.get(place, -_QUIET) >= _QUIET:
             self._logged[place] = now
-            # Class and place only: the text of a foreign exception may quote a header or a body (PY17).
             log.error("provider bug", error=type(error).__name__, place=place, count=self.count)
         raise failed(Code.INTERNAL, "credproxy hit a bug of its own", hint="see the daemon's log") from None
-
-
-def _place(error: BaseException) -> str:
-    traceback = error.__traceback__
-    if traceback is None:
-        return "nowhere"
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return f"{traceback.tb_frame.f_code.co_qualname}:{traceback.tb_lineno}"

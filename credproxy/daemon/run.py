@@ -31,9 +31,9 @@ from credproxy.daemon.service_manager import Announcer
 from credproxy.daemon.socket_servers import Front, build_front
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
 from credproxy.server import inherited
+from credproxy.server.c_parser import require_c_parser
 from credproxy.server.listener import AlreadyRunning
 from credproxy.server.namespaces import obstacle
-from credproxy.server.protocol import require_c_parser
 
 
 _GRACE = 1.0
@@ -91,9 +91,8 @@ def _run(options: ServeOptions, logs: Logs) -> tuple[int, list[Kept]]:
         return 1, []
     with contextlib.closing(sockets), contextlib.closing(Notifier(options.environ)) as notifier:
         blind = obstacle(supervised=notifier.supervised) if sys.platform == "linux" else None
-        kept = asyncio.Runner().run(
-            _serve(options, sockets, notifier, logs, blind)
-        )  # never closed: closing also waits for threads
+        # The runner is never closed: that would also wait for threads.
+        kept = asyncio.Runner().run(_serve(options, sockets, notifier, logs, blind))
     return 0, kept
 
 

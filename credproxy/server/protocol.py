@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
+from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure
+from credproxy.core.raised_at import raised_at
 from credproxy.ports.observability import Audit
 from credproxy.server.accepting import Accepting, Insistent
 from credproxy.server.attendance import Attendance
@@ -42,21 +43,6 @@ BODY_LIMIT = 64 * 1024
 log = structlog.get_logger("credproxy.server")
 
 
-def require_c_parser(remedy: Callable[[], str]) -> None:
-    """Require aiohttp's C parser: the one in Python has let smuggled requests through before (PY14).
-
-    Args:
-        remedy: gives the command that installs another aiohttp.
-
-    Raises:
-        Unfit(internal): aiohttp was installed without it, or told not to use it.
-    """
-    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        message = "aiohttp's HTTP parser in C is missing, and the one in Python is not strict enough"
-        hint = f"unset AIOHTTP_NO_EXTENSIONS, or install aiohttp from a wheel: {remedy()}"
-        raise Unfit(Failure(Code.INTERNAL, message, hint))
-
-
 class Connection(IntakeHandler):
     """One accepted connection: its peer, the gate's verdict, and errors without other people's texts.
 
@@ -69,9 +55,8 @@ class Connection(IntakeHandler):
     once: bool
     _looked: float
     _refusal: Failure | None
-    _wire: (
-        asyncio.Transport | None
-    )  # aiohttp forgets its own when it begins to close it, which may take as long as the peer likes
+    # aiohttp forgets its own when it begins to close it, which may take as long as the peer likes.
+    _wire: asyncio.Transport | None
     _attendance: "Attendance[Connection] | None"  # None of trusted callers, whose requests need not be watched
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -191,7 +176,7 @@ class Connection(IntakeHandler):
                 server.short()
             failure = SHORT_OF_MEMORY
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # our fault from here on
-            log.error("request handler failed", error=type(exc).__name__, place=_place(exc))
+            log.error("request handler failed", error=type(exc).__name__, place=raised_at(exc))
             failure = Failure(Code.INTERNAL, "credproxy hit a bug while answering", "see the daemon's log")
         else:
             failure = Failure(
@@ -206,7 +191,7 @@ class Connection(IntakeHandler):
         del args
         error = kwargs.get("exc_info")
         if isinstance(error, BaseException):
-            log.error("connection failed", error=type(error).__name__, place=_place(error))
+            log.error("connection failed", error=type(error).__name__, place=raised_at(error))
 
 
 class GatedServer(web.Server):
@@ -330,13 +315,3 @@ class GatedServer(web.Server):
             lingering_time=1.0,
             auto_decompress=False,
         ).within(self.outgoing)
-
-
-def _place(error: BaseException | None) -> str:
-    traceback = error.__traceback__ if error is not None else None
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return ""
-    code = traceback.tb_frame.f_code
-    return f"{code.co_qualname}:{traceback.tb_lineno}"

@@ -37,14 +37,24 @@ def test_a_shortage_is_reported_every_ten_seconds_and_counted_in_between() -> No
     assert events[0]["error"] == "EMFILE"
 
 
+def raised(text: str) -> ValueError:
+    """An exception that comes from here."""
+    try:
+        raise ValueError(text)  # noqa: TRY301  it is caught, and has a place
+    except ValueError as error:
+        return error
+
+
 def test_everything_else_is_reported_without_its_text() -> None:
     """PY24: PY17: the text of an exception may quote a request."""
     loop = asyncio.new_event_loop()
     with capture_logs() as events:
-        LoopErrors(Now())(loop, {"message": "Exception in callback", "exception": ValueError("canary")})
+        LoopErrors(Now())(loop, {"message": "Exception in callback", "exception": raised("canary")})
         LoopErrors(Now())(loop, {"message": "a message alone"})
     loop.close()
     assert [(event["event"], event["error"], event["about"]) for event in events] == [
         ("event loop error", "ValueError", "Exception in callback"),
         ("event loop error", None, "a message alone"),
     ]
+    assert [event["place"].partition(":")[0] for event in events] == ["raised", ""]
+    assert "canary" not in str(events)
