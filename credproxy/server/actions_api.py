@@ -70,7 +70,8 @@ class ActionsApi:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         behind = request.raw_path.removeprefix(PREFIX)
-        for_gateway = (behind != request.raw_path and behind[:1] in {"", "/", "?"}) or _fetches(request)
+        of_registry = behind != request.raw_path and behind[:1] in {"", "/", "?"}
+        for_gateway = of_registry or _fetches(request)
         api = self._gateway if for_gateway else self._routes
         caller = connection(request)
         try:
@@ -78,7 +79,8 @@ class ActionsApi:
                 raise Failed(TOO_LARGE)  # noqa: TRY301  answered below like every failure
             seconds = IDLE if for_gateway else READ_TIMEOUT
             whole = caller.refusal() is not None or await arrived(request, self._clock, seconds=seconds)
-            registry = request.headers.get(ORIGINAL_HOST, "")
+            # Elsewhere nobody reads it: with another one each time, a host of objects would have all slots.
+            registry = request.headers.get(ORIGINAL_HOST, "") if of_registry else ""
             async with self._sandboxes.admit(caller.peer, whole=whole, registry=registry):
                 caller.begin()
                 return await api.handle(request)

@@ -7,6 +7,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -198,6 +199,7 @@ async def serving(
     rule: NoneHost | None = None,
     memory: int = MEMORY,
     sandbox: str | None = None,
+    sandboxes: Sandboxes | None = None,
 ) -> AsyncIterator[Served]:
     """Serve the actions socket, to callers in that sandbox."""
     clock = FakeClock()
@@ -220,7 +222,7 @@ async def serving(
         answers=InProcess(NarrowAnswers(broker=broker, memo=Memo(audit), grants=lambda _: ())),
         clock=clock,
         gateway=GatewayApi(gateway, clock=clock, refused=refused, memory=held),
-        sandboxes=Sandboxes(clock),
+        sandboxes=sandboxes or Sandboxes(clock),
         refused=refused,
     )
     server = Sandboxed(api.handle, gate=Gate(uid=os.getuid()), limit=64, lifelines=0, audit=audit, abandoned=True)
@@ -802,6 +804,28 @@ async def test_a_head_that_is_larger_than_64_kib_is_refused(short_path: Path, pa
         answer = await served.ask(f"GET {path}", *fields)
         assert (answer.status, b"head is larger than 65536 bytes" in answer.body) == (413, True)
         assert (await served.ask("GET /v2/", *fields[:8])).status == 200
+
+
+class CountingSandboxes(Sandboxes):
+    """Notes what each request counts on."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock())
+        self.registries: list[str] = []
+
+    def admit(self, peer: Peer, *, whole: bool = True, registry: str = "") -> AbstractAsyncContextManager[None]:
+        """Admit it."""
+        self.registries.append(registry)
+        return super().admit(peer, whole=whole, registry=registry)
+
+
+async def test_a_request_that_is_for_no_registry_counts_on_none_whatever_it_names(short_path: Path) -> None:
+    """S11: with another name each time, requests for one host of objects would get more than half of the slots."""
+    counting = CountingSandboxes()
+    async with serving(short_path, fake(), sandbox="user:[1]", sandboxes=counting) as served:
+        for line in (f"GET {BLOB}", "GET /v1/fetch?url=https%3A%2F%2Ffiles.test%2Fa", "POST /v1/get", "GET /v2x"):
+            await served.ask(line, "Content-Length: 0")
+    assert counting.registries == ["reg.test", "", "", ""]
 
 
 @pytest.mark.parametrize("sandbox", ["user:[1]", None])
