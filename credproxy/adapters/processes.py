@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar, TypeVarTuple
 
 from credproxy.adapters.program_pipes import STDOUT_LIMIT, Pipes
@@ -172,13 +173,24 @@ class SystemProcesses:
                 hint="close some programs, then try again",
                 retry_after=1.0,
             ) from None
-        reason = os.strerror(error.errno or 0).lower()
-        raise failed(
-            Code.HELPER_NOT_RUNNABLE, f"helper {program!r} cannot be started: {reason}", hint=f"try it: {program} get"
-        ) from None
+        reason = _WHY.get(error.errno or 0) or os.strerror(error.errno or 0).lower()
+        message = f"helper {program!r} cannot be started: {reason}"
+        hint = (
+            f"try it: {program} get"
+            if command.argv[-1] == "get"
+            else f"look at how it begins: head -n 1 {quote(program)}"
+        )
+        raise failed(Code.HELPER_NOT_RUNNABLE, message, hint=hint) from None
 
     def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+
+_WHY = {
+    errno.ENOEXEC: "exec format error: it is neither a program of this machine nor a script with a #! line",
+    errno.ENOENT: "the program that its #! line names is not there",
+}
+"""What the system means; the file itself was found before."""
 
 
 class _Slots:

@@ -38,6 +38,16 @@ class Completed:
     stdout: bytes = field(repr=False)
     complaint: str = field(default="", repr=False)
 
+    def ended(self, before: str = ": ", *, most: int = 300) -> str:
+        """How it ended, and the last characters of what it said, if it said anything.
+
+        Args:
+            before: what stands before that.
+            most: characters of it.
+        """
+        how = f"ended with status {self.status}" if self.status >= 0 else f"was killed by signal {-self.status}"
+        return f"{how}{before}{self.complaint[-most:]}" if self.complaint else how
+
 
 class Processes(Protocol):
     """Runs programs in a process group of their own, capped, and leaves no survivors."""

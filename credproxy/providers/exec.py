@@ -91,8 +91,8 @@ class ExecProvider:
         by_hand = f'run it by hand: echo \'{{"uri": "{origin}"}}\' | {self._settings.command[0]} get'
         said = f"; it said: {done.complaint[-600:]}" if done.complaint else ""
         if done.status != 0:
-            how = f"ended with status {done.status}" if done.status > 0 else f"was killed by signal {-done.status}"
-            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} {how}{said}", hint=by_hand)
+            ended = done.ended("; it said: ", most=600)
+            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} {ended}", hint=by_hand)
         try:
             return parse_helper_answer(done.stdout)
         except HelperAnswerError as error:

@@ -200,7 +200,7 @@ class CiOidc:
         done = await self._processes.run(command)
         by_hand = " ".join(command.argv)
         if done.status != 0:
-            message = f"the program {command.argv[0]!r} ended with status {done.status}: {done.complaint[-_SAID:]}"
+            message = f"the program {command.argv[0]!r} {done.ended(most=_SAID)}"
             raise failed(Code.HELPER_FAILED, message, hint=by_hand)
         return done.stdout, self._stored(done.stdout.decode("utf-8", "replace"), f"the output of {command.argv[0]!r}")
 

@@ -70,7 +70,7 @@ class CommandOutput:
         if done.status != 0:
             raise failed(
                 Code.HELPER_FAILED,
-                f"the program {program!r} ended with status {done.status}: {done.complaint[-300:]}",
+                f"the program {program!r} {done.ended()}",
                 hint=by_hand,
             )
         where = f"the output of {program!r}"

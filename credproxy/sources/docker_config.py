@@ -253,8 +253,7 @@ class DockerConfig:
             return done.stdout, None
         raise failed(
             Code.HELPER_FAILED,
-            f"'docker-credential-{program}' has no answer for {key!r}: it ended with status {done.status}"
-            + (f" and said: {done.complaint[-200:]}" if done.complaint else ""),
+            f"'docker-credential-{program}' has no answer for {key!r}: it {done.ended(' and said: ', most=200)}",
             hint=f"log in again: docker login {authority}",
         )
 

@@ -184,7 +184,7 @@ class Gh:
                 return b"", None
             raise failed(
                 Code.HELPER_FAILED,
-                f"the program 'gh' ended with status {done.status}: {done.complaint[-300:]}",
+                f"the program 'gh' {done.ended()}",
                 hint=by_hand,
             )
         text = done.stdout.decode(errors="replace")

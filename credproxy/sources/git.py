@@ -267,7 +267,7 @@ class Git:
                 return b"", None
             raise failed(
                 Code.HELPER_FAILED,
-                f"the program 'git' ended with status {done.status}: {done.complaint[-300:]}",
+                f"the program 'git' {done.ended()}",
                 hint=by_hand,
             )
         where = f"what git's credential helpers have for {str(place)!r}"

@@ -191,8 +191,8 @@ class Glab:
     async def _run(self, host: GlabHost) -> Printed:
         done = await self._processes.run(self._command(host))
         if done.status != 0:
-            ended = f"it ended with status {done.status}: {done.complaint[-300:]}"
-            raise failed(Code.HELPER_FAILED, f"glab gave no token for {host.name!r}: {ended}", hint=_again(host))
+            message = f"glab gave no token for {host.name!r}: it {done.ended()}"
+            raise failed(Code.HELPER_FAILED, message, hint=_again(host))
         lines = done.stdout.decode("utf-8", "replace").splitlines()
         told = {key: value for key, _, value in (line.partition("=") for line in lines)}
         where = f"the answer of glab for {host.name!r}"

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +18,7 @@ from credproxy.core.errors import Code, Failed
 from credproxy.ports.processes import Command, Completed
 from credproxy.ports.terms import under_way
 from tests.fakes import FakeClock, FakeMetrics, FixedTerms
+from tests.hints import filled
 
 
 @pytest.fixture
@@ -320,3 +322,39 @@ async def test_a_search_path_replaces_the_environments(processes: SystemProcesse
     assert missing.hint == "install it"
     processes.search(f"{tmp_path}:/usr/bin:/bin")
     assert (await processes.run(Command(("docker-credential-x",)))).stdout == b"found\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("echo x\n", "it is neither a program of this machine nor a script with a #! line"),
+        ("#!/none/x\n", "the program that its #! line names is not there"),
+    ],
+)
+async def test_why_a_script_cannot_be_started(processes: SystemProcesses, tmp_path: Path, text: str, said: str) -> None:
+    """By hand the shell runs the first one, so that to try it would show nothing; the hint names no argument, which may be a secret."""
+    path = tmp_path / "a script"
+    path.write_text(text)
+    path.chmod(0o700)
+    for more in (("--token", "canary"), ("get",)):
+        with pytest.raises(Failed) as caught:
+            await processes.run(Command((str(path), *more)))
+        failure = caught.value.failure
+        assert (failure.code, said in failure.message) == (Code.HELPER_NOT_RUNNABLE, True)
+        if more != ("get",):
+            (named,) = filled(failure.hint, "look at how it begins: head -n 1 {}")
+            assert named == shlex.quote(str(path))
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (Completed(3, b"", "no such entry"), "ended with status 3: no such entry"),
+        (Completed(3, b""), "ended with status 3"),
+        (Completed(-9, b"", ""), "was killed by signal 9"),
+        (Completed(-11, b"", "x" * 400), f"was killed by signal 11: {'x' * 300}"),
+    ],
+)
+def test_how_a_program_ended(done: Completed, said: str) -> None:
+    """One that said nothing leaves no colon, and a signal is not a status below zero."""
+    assert done.ended() == said
