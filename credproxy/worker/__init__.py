@@ -6,7 +6,7 @@
                                          until the daemon is gone
     dispatch                             which function answers which question, and what may be passed on
     egress                               how libraries reach the network: by a transport of ours, behind the dial guard
-    http_answer                          an answer that is read within a time
+    http_answer                          a request, and its answer within a time
     aws, aws_web_identity                botocore; why a role is refused to a job's token
     azure, azure_transport               azure-identity; its way to the network
     google, google_credentials           google-auth; which of its credentials a file means

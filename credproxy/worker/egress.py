@@ -23,7 +23,8 @@ from credproxy.core.ask.http import Dial
 from credproxy.core.ask.proxy import Proxy, proxy_of
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.cloud_libraries import LIBRARIES
-from credproxy.worker.http_answer import EgressAnswer, Patience, read_answer
+from credproxy.core.redact import mask
+from credproxy.worker.http_answer import EgressAnswer, Patience, read_answer, send_request
 
 
 METADATA = frozenset(
@@ -115,9 +116,10 @@ class Egress:
             timeout: seconds that the library wants to wait for each part of the answer; None for all that are left.
 
         Raises:
-            Failed: upstream_unavailable, tls_failed, address_refused, downgrade, answer_too_large, config_invalid.
+            Failed: upstream_unavailable, tls_failed, address_refused, downgrade, answer_too_large, config_invalid,
+                credential_unreadable.
         """
-        parts = urlsplit(url)
+        parts = _parts(url)
         host = parts.hostname or ""
         patience = Patience(self._end, timeout)
         try:
@@ -127,23 +129,32 @@ class Egress:
             connection = _connected(parts, dial, proxy, self._network, patience)
             try:
                 connection.sock.settimeout(patience.left())
-                connection.request(
-                    method, f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", body, dict(headers)
-                )
+                path = f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}"
+                send_request(connection, method, path, body=body, headers=headers, name=_name(host))
                 return read_answer(connection.sock, method, patience=patience, name=_name(host))
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _told(error, host or url[:100]) from None
+            raise _told(error, host or mask(url[:100])) from None
 
 
 def check_plain(url: str) -> None:
     """Refuse a URL that a library asks by itself, if others could read that. Raises Failed(downgrade)."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     host = parts.hostname or ""
     if parts.scheme == "https" or host == "localhost" or host in METADATA or unread(host, metadata=True):
         return
     raise _plain(host)
+
+
+def _parts(url: str) -> SplitResult:
+    """Take a URL apart. Raises Failed(upstream_unavailable): it is none; it may hold a secret, which is not shown."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise _told(http.client.InvalidURL(), mask(url.partition("?")[0][:100])) from None
+    return parts
 
 
 class _GuardedError(OSError):

@@ -1,4 +1,4 @@
-"""An answer of HTTP that is read within a time, from a thread that a library has.
+"""A request of HTTP, and its answer within a time, from a thread that a library has.
 
 Source: the standard library's ``http.client``. By itself it waits as long again for each byte, so that a server which
 sends one now and then, or interim responses for ever, would hold the thread.
@@ -98,3 +98,34 @@ def read_answer(sock: socket.socket, method: str, *, patience: Patience, name: s
     if len(body) > BODY_LIMIT:
         raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {BODY_LIMIT} bytes")
     return EgressAnswer(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
+
+
+def send_request(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    *,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    name: str,
+) -> None:
+    """Send a request on a connection whose socket has a time-out.
+
+    Args:
+        connection: to the host.
+        method: such as POST.
+        path: with the query.
+        body: as it is sent, or None.
+        headers: by name.
+        name: of the other side, for messages.
+
+    Raises:
+        Failed(credential_unreadable): a header cannot be sent, such as a secret of two lines.
+        OSError, http.client.HTTPException: it cannot be sent.
+    """
+    try:
+        connection.request(method, path, body, dict(headers))
+    except ValueError:
+        message = f"what {name} would be shown holds a line break, or another character that no header can carry"
+        hint = "store the login again where its library finds it, without what does not belong to it"
+        raise failed(Code.CREDENTIAL_UNREADABLE, message, hint=hint) from None

@@ -154,11 +154,40 @@ def test_what_an_odd_server_does_is_reported(script: object, code: Code, said: s
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "https://", "http://127.0.0.1:x/", "nowhere"]
+    "url",
+    [
+        "ftp://127.0.0.1/",
+        "file:///etc/passwd",
+        "https://",
+        "http://127.0.0.1:x/",
+        "nowhere",
+        "https://[::1",
+        "https:///x?key=canary",
+        "https://u:canary@[::1?key=canary",
+        "http://127.0.0.1:99999/",
+    ],
 )
 def test_other_urls_are_not_asked(url: str) -> None:
-    """Even if a file of credentials names them."""
-    assert refused(Egress(5), url).code is Code.UPSTREAM_UNAVAILABLE
+    """Even if a file of credentials names them; what is secret in them is not shown."""
+    failure = refused(Egress(5), url)
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert failure.message.endswith("is not asked: its URL is not one of http or https")
+
+
+@pytest.mark.parametrize("value", ["canary\nX-Other: 1", "canary\r", "canary\ud800", "canary€"])
+def test_a_secret_that_no_header_can_carry_is_told(value: str) -> None:
+    """It comes from a file, and is not an answer of the server's."""
+    with Scripted(answering(b"{}"), answering(b"{}")) as server:
+        with pytest.raises(Failed) as caught:
+            Egress(5).send("GET", server.url, headers={"Authorization": value})
+        failure = caught.value.failure
+        assert failure.code is Code.CREDENTIAL_UNREADABLE
+        assert "canary" not in repr(failure)
+        assert (
+            filled(failure.hint, "store the login again where its library finds it, without what does not belong to it")
+            == ()
+        )
+        assert Egress(5).send("GET", server.url, headers={"Authorization": "canary"}).status == 200
 
 
 def test_a_closed_port_is_reported() -> None:
