@@ -130,7 +130,7 @@ class Egress:
             try:
                 connection.sock.settimeout(patience.left())
                 path = f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}"
-                send_request(connection, method, path, body=body, headers=headers, name=_name(host))
+                send_request(connection, method, path=path, body=body, headers=headers, name=_name(host))
                 return read_answer(connection.sock, method, patience=patience, name=_name(host))
             finally:
                 connection.close()

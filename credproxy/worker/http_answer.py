@@ -103,8 +103,8 @@ def read_answer(sock: socket.socket, method: str, *, patience: Patience, name: s
 def send_request(
     connection: http.client.HTTPConnection,
     method: str,
-    path: str,
     *,
+    path: str,
     body: bytes | None,
     headers: Mapping[str, str],
     name: str,
