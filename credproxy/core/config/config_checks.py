@@ -44,7 +44,10 @@ def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path)
     found = [*_check_tables(settings, place)]
     yield from found
     said = {path for path, _ in found}
-    yield from ((path, problem) for path, problem in unusable_texts(settings) if path not in said)
+    for path, problem in unusable_texts(settings):
+        # What a kind says about a value, or about the list that it is in, is better.
+        if path not in said and (path[:-1] not in said or not isinstance(path[-1], int)):
+            yield path, problem
 
 
 def _check_tables(settings: Settings, place: Callable[[Path], Path]) -> Iterator[tuple[Path, str]]:

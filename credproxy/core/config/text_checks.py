@@ -29,6 +29,10 @@ def unusable_texts(table: Struct) -> Iterator[Problem]:
             problem = _problem(value, may_be_empty=prefix) or (_ASCII if prefix and not value.isascii() else "")
             if problem:
                 yield (key,), problem
+        elif PATH not in extra and isinstance(value, tuple):
+            for index, item in enumerate(value):
+                problem = _problem(item, may_be_empty=False) if isinstance(item, str) else ""
+                yield from (((key, index), problem),) if problem else within((key, index), _inside(item))
         else:
             yield from within((key,), _inside(value))
 

@@ -291,3 +291,23 @@ def test_a_source_that_never_has_a_login_for_the_host_is_a_mistake(options: str,
 def test_a_source_that_may_have_one_is_none(options: str) -> None:
     """However the host is written; and in a list the others may have it."""
     assert not mistakes(f"[[host]]\nmatch = {options}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        (f'provider = "vault"\nsecret = {toml(VAULT)}\nbasic = ["", "password"]\n', "host[0].basic[0]"),
+        (
+            (
+                'provider = "oauth2"\ntoken_url = "https://i.test/t"\nclient_id = "c"\nclient_secret = { source = "env", name = "X" }\n'
+                'audience = ["a", " "]\n'
+            ),
+            "host[0].audience[1]",
+        ),
+        ('provider = "oci"\nrealm_hosts = [""]\n', "host[0].realm_hosts"),  # once, in the words of its kind
+    ],
+)
+def test_a_text_in_a_list_is_one_that_can_be_used(options: str, place: str) -> None:
+    """Arguments of programs alone may be anything."""
+    found = mistakes(f'[[host]]\nmatch = "a.test"\n{options}')
+    assert [mistake.path for mistake in found] == [place]
