@@ -109,7 +109,7 @@ async def until_ended(pid: int) -> None:
         ("sock.sendall(b'\\xff' * 4096)", "broke the rules of the channel"),
         ("sock.sendall(struct.pack('!I', 3) + b'\\xc1\\xc1\\xc1'); time.sleep(9)", "is not understood"),
         (
-            "sock.sendall(struct.pack('!I', 9007) + b'\\x93\\xa5ready' + b'\\x91' * 9000); time.sleep(9)",
+            "frame = b'\\x93\\xa5ready\\x01' + b'\\x91' * 3000 + b'\\xc0'; sock.sendall(struct.pack('!I', len(frame)) + frame); time.sleep(9)",
             "is not understood",
         ),
         ("sock.sendall(struct.pack('!I', 1 << 20) + b'x' * 99999); time.sleep(9)", "broke the rules of the channel"),

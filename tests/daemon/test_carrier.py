@@ -417,6 +417,11 @@ async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:
         assert [(line["path"], "canary" in line["reason"]) for line in events] == [(BLOB, True)]
 
 
+READY = msgspec.msgpack.encode(Ready(VERSION))
+NESTED = b"\x91" * 3000 + b"\xc0"
+"""Lists in lists, deeper than a decoder goes."""
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -426,7 +431,7 @@ async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:
         pytest.param(msgspec.msgpack.encode([99, 1]), id="unknown message"),
         pytest.param(msgspec.msgpack.encode([2, "x"]), id="other types"),
         pytest.param(b"\xff" * 60_000, id="long"),
-        pytest.param(b"\x92\x02" + b"\x91" * 60_000, id="lists in lists"),
+        pytest.param(bytes([READY[0] + 1]) + READY[1:] + NESTED, id="lists in lists"),
         pytest.param(msgspec.msgpack.encode(Said("info", "canary", {})).replace(b"canary", b"\xff" * 6), id="no UTF-8"),
     ],
 )

@@ -319,7 +319,7 @@ async def test_one_that_is_not_made_in_time_fails() -> None:
 async def test_a_process_that_is_lost_ends_its_relays_and_the_next_question_starts_another() -> None:
     """Killed; or what it says is not a message."""
     async with world() as w:
-        for garbage in (b"", b"\xc1", b"\x92\xa5ready" + b"\x91" * 10_000, b"\x92\xa5ready\xa1\xff"):
+        for garbage in (b"", b"\xc1", b"\x94\x01\x01\xa0" + b"\x91" * 3000 + b"\xc0", b"\x93\x01\x01\xa1\xff"):
             held = await w.connect(Dial())
             process = w.births.born[-1]
             if garbage:
