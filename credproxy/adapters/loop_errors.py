@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from credproxy.core.errors import is_shortage
 from credproxy.core.raised_at import raised_at
 
 
@@ -39,9 +40,9 @@ class LoopErrors:
         if isinstance(error, OSError) and error.errno in _SHORTAGES:
             self._shortage(errno.errorcode[error.errno])
             return
-        if isinstance(error, MemoryError):
-            self._short()
         raised = error if isinstance(error, BaseException) else None
+        if is_shortage(raised):
+            self._short()
         name = None if raised is None else type(raised).__name__
         log.error("event loop error", error=name, place=raised_at(raised), about=str(context.get("message")))
 

@@ -214,12 +214,7 @@ class Pump:
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Run a blocking function in a thread."""
-        try:
-            return asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except RuntimeError:
-            if self._closing:
-                raise
-            raise MemoryError from None  # no thread can be started: there is no memory for its stack
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def closed(self, pumped: "Pumped", place: "_Place | None", *, asked: "Asked | None") -> None:
         """Free its place for the next download; keep its connection if a small body has been read from it."""

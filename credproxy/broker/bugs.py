@@ -9,7 +9,7 @@ from types import TracebackType
 
 import structlog
 
-from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, failed
+from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, failed, is_shortage
 from credproxy.core.raised_at import raised_at
 from credproxy.ports.clock import Clock
 
@@ -56,7 +56,7 @@ class Bugs:
     def _contain(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        if isinstance(error, MemoryError):
+        if is_shortage(error):
             self._short()
             raise Failed(SHORT_OF_MEMORY) from None
         self.count += 1

@@ -41,7 +41,7 @@ from credproxy.core.ask.relay_messages import (
     ToRelay,
 )
 from credproxy.core.ask.way import reach
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Code, Failed, Failure, failed, is_shortage
 
 
 DIALLING = 64
@@ -164,12 +164,11 @@ class RelayProcess:
         except Failed as error:
             pair.close()
             self._say(Over(number, error.failure))
-        except (MemoryError, RuntimeError):  # Python raises the second one if a thread cannot be started
+        except BaseException as error:
             pair.close()
+            if not is_shortage(error):
+                raise
             self._say(Over(number, _FULL))
-        except BaseException:
-            pair.close()
-            raise
         else:
             self._say(RelayBegun(number))
 

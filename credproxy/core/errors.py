@@ -135,6 +135,13 @@ SHORT_OF_MEMORY = Failure(
 """What is cached is still answered (C6)."""
 
 
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether an exception tells of a lack of memory, also for the stack of a thread: Python raises a RuntimeError then."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and error.args == ("can't start new thread",)
+    )
+
+
 class Unfit(Failed):
     """This process cannot serve the way it was started, and starting it again the same way would not help (P13)."""
 

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure
+from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, is_shortage
 from credproxy.core.raised_at import raised_at
 from credproxy.ports.observability import Audit
 from credproxy.server.accepting import Accepting, Insistent
@@ -170,7 +170,7 @@ class Connection(IntakeHandler):
     ) -> web.StreamResponse:
         """Answer in our own words: aiohttp's would quote what the client sent (PY12)."""
         del message
-        if isinstance(exc, MemoryError):
+        if is_shortage(exc):
             server = self._manager
             if isinstance(server, GatedServer):
                 server.short()

@@ -1,5 +1,6 @@
 """When memory is short, what may be forgotten is forgotten, answers from memory go on, and nothing new begins for a second."""
 
+import pytest
 from structlog.testing import capture_logs
 
 from credproxy.core.errors import Code
@@ -37,11 +38,12 @@ async def test_nothing_is_renewed_meanwhile() -> None:
         assert (token(await w.answer(_host(1))), len(w.provider.runs)) == ("tok2", 3)
 
 
-async def test_a_failed_allocation_in_an_exchange_is_not_a_bug() -> None:
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["data", "stack"])
+async def test_a_failed_allocation_in_an_exchange_is_not_a_bug(error: Exception) -> None:
     """C6: The error says what was short, and what can be forgotten is forgotten."""
     async with world() as w:
         await w.ask(_host(0))
-        w.provider.error = MemoryError()
+        w.provider.error = error
         refused = await w.failure(_host(1))
         assert (refused.code, w.broker.status().cached) == (Code.OVERLOADED, 0)
         w.provider.error = None

@@ -94,11 +94,13 @@ async def test_a_bug_is_answered_without_its_text_and_logged_with_its_place(boun
     assert str(events[0]["place"]).startswith("broken:")
 
 
-async def test_an_answer_without_memory_for_it_is_503(bound: Bound) -> None:
+@pytest.mark.parametrize("error", [MemoryError(CANARY), RuntimeError("can't start new thread")], ids=["data", "stack"])
+async def test_an_answer_without_memory_for_it_is_503(bound: Bound, error: Exception) -> None:
     """C6: It is not a bug, holders of memory are asked to free it, and asking again makes sense."""
 
     async def starved(request: web.BaseRequest) -> web.StreamResponse:
-        raise MemoryError(CANARY + request.path)
+        del request
+        raise error
 
     short: list[str] = []
     async with serving(bound, starved) as server:
