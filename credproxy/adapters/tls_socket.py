@@ -16,7 +16,7 @@ import ssl
 import time
 
 
-PIECE = 64 * 1024
+PIECE = 96 * 1024
 """Bytes that are read from the socket at once."""
 
 _RECORD = 16 * 1024
