@@ -136,21 +136,8 @@ class TlsSocket:
 
     def recv(self, bufsize: int) -> bytes:
         """As ``recv_into``."""
-        try:
-            try:
-                found = self._tls.read(bufsize)
-            except ssl.SSLWantReadError:
-                self.take()
-                found = self._tls.read(bufsize)
-        except ssl.SSLWantReadError:
-            self._answer()
-            raise
-        except ssl.SSLEOFError:
-            if self.strict:
-                raise
-            return b""
-        self._dataless = 0
-        return found
+        buffer = bytearray(bufsize)
+        return bytes(memoryview(buffer)[: self.recv_into(buffer)])
 
     def recv_into(self, buffer: "bytearray | memoryview") -> int:
         """Read some; 0 at the end. At most one piece is taken from the socket.

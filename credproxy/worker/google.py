@@ -14,7 +14,7 @@ from google.auth import exceptions
 
 from credproxy.core.ask.worker_messages import GoogleToken, LibraryToken
 from credproxy.core.unreadable_json import UNREADABLE
-from credproxy.worker.egress import Egress
+from credproxy.worker.egress import Egress, Network
 from credproxy.worker.google_credentials import GoogleCredentials, credentials_for, read_login
 from credproxy.worker.google_refusals import told
 from credproxy.worker.google_transport import GoogleTransport
@@ -39,15 +39,20 @@ class _LoadedLogin:
     used: threading.Lock = field(default_factory=threading.Lock)
 
 
-def google_token(question: GoogleToken, limit: float) -> LibraryToken:
+def google_token(question: GoogleToken, limit: float, *, network: Network = Network()) -> LibraryToken:  # noqa: B008  a value
     """Ask for a token.
+
+    Args:
+        question: whose, and what it is for.
+        limit: seconds for all requests together.
+        network: how names are resolved, and connections made.
 
     Raises:
         Failed: credential_unreadable, bad_credentials, denied; upstream_unavailable and what else Egress raises.
     """
     path = question.credentials
     name = f"the login in {path!r}" if path else "this machine's service account"
-    egress = Egress(limit, proxy=question.proxy, ca_bundle=question.ca_bundle)
+    egress = Egress(limit, proxy=question.proxy, ca_bundle=question.ca_bundle, network=network)
     # How it is reached is not part of what is kept.
     kept = _loaded(msgspec.structs.replace(question, proxy=None, ca_bundle=None), _stamp(path))
     try:

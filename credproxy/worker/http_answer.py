@@ -91,8 +91,7 @@ def read_answer(sock: socket.socket, method: str, *, patience: Patience, name: s
         Failed(answer_too_large): more than BODY_LIMIT bytes.
         OSError, http.client.HTTPException, ValueError: it took too long, broke off, or is not HTTP.
     """
-    # Of a socket it uses makefile alone.
-    with http.client.HTTPResponse(_AnsweringSocket(sock, patience), method=method) as response:  # type: ignore[arg-type]
+    with http.client.HTTPResponse(_AnsweringSocket(sock, patience), method=method) as response:  # type: ignore[arg-type]  # it only calls makefile()
         response.begin()
         body = b"" if method == "CONNECT" else response.read(BODY_LIMIT + 1)
     if len(body) > BODY_LIMIT:

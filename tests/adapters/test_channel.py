@@ -97,7 +97,7 @@ async def test_a_descriptor_that_the_kernel_lets_not_pass_costs_its_own_message_
     one, other, told = End(sock), End(theirs, trusted=True), []
     before = _descriptors()
     for number in range(4):
-        one.channel.send(b"%d" % number, 0 if number % 2 else -1, undelivered=lambda number=number: told.append(number))  # type: ignore[misc]
+        one.channel.send(b"%d" % number, 0 if number % 2 else -1, undelivered=lambda number=number: told.append(number))  # type: ignore[misc]  # mypy infers no lambda with a default
     assert told == []  # not before send() has returned
     await other.until(2)
     sock.crowded = False

@@ -389,7 +389,7 @@ async def test_what_a_library_makes_of_an_odd_answer_is_no_bug_of_ours(tmp_path:
                 "\ud800",
                 10**400,
             ):  # what the daemon does not understand, or nothing can be written of
-                server.granting(odd)  # type: ignore[arg-type]
+                server.granting(odd)  # type: ignore[arg-type]  # what no server should give
                 with pytest.raises(Failed) as caught:
                     await ask(libraries, GoogleToken(("s",), path))
                 assert caught.value.failure.code in {Code.BAD_TOKEN, Code.BAD_CREDENTIALS}

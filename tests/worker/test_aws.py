@@ -325,7 +325,7 @@ def test_a_clock_that_is_off_is_told_from_a_wrong_secret(minutes: int, said: str
         "Error": {"Code": "SignatureDoesNotMatch", "Message": "canary"},
         "ResponseMetadata": {"HTTPHeaders": {"date": date}},
     }
-    failure = told(ClientError(answer, "AssumeRole"), AwsChain(), profile="p", said={}).failure  # type: ignore[arg-type]
+    failure = told(ClientError(answer, "AssumeRole"), AwsChain(), profile="p", said={}).failure  # type: ignore[arg-type]  # botocore-stubs want every member of an answer
     assert (
         failure.message
         == f"Amazon takes no signature of the profile 'p': this machine's clock is {said} (SignatureDoesNotMatch)"

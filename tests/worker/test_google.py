@@ -1,16 +1,17 @@
 """Google tokens for each type of credentials, with google-auth itself as the client of a stand-in."""
 
 import json
+import socket
 from base64 import urlsafe_b64decode
 from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
 import pytest
-from google.auth.compute_engine import _metadata
 
 from credproxy.core.ask.worker_messages import GoogleObjects, GoogleToken, LibraryToken
 from credproxy.core.errors import Code, Failed, Failure
+from credproxy.worker.egress import Network
 from credproxy.worker.google import google_token
 from credproxy.worker.google_credentials import PLATFORM
 from tests.adapters.scripted import Scripted, Wire, answering
@@ -31,15 +32,15 @@ USER = {"type": "authorized_user", "client_id": "id", "client_secret": "canary",
 READING = GoogleToken(SCOPES)
 
 
-def token(path: str, question: GoogleToken = READING) -> LibraryToken:
+def token(path: str, question: GoogleToken = READING, *, network: Network = Network()) -> LibraryToken:  # noqa: B008  a value
     """Ask."""
-    return google_token(msgspec.structs.replace(question, credentials=path), 5.0)
+    return google_token(msgspec.structs.replace(question, credentials=path), 5.0, network=network)
 
 
-def refused(path: str, question: GoogleToken = READING) -> Failure:
+def refused(path: str, question: GoogleToken = READING, *, network: Network = Network()) -> Failure:  # noqa: B008  a value
     """Why there is none; nothing secret is in that."""
     with pytest.raises(Failed) as caught:
-        token(path, question)
+        token(path, question, network=network)
     assert "canary" not in repr(caught.value.failure)
     assert "BEGIN" not in repr(caught.value.failure)
     assert caught.value.failure.hint
@@ -384,14 +385,14 @@ def test_the_token_uri_of_a_service_account_is_not_asked_in_plain_http_on_anothe
     ],
 )
 def test_a_machine_without_a_service_account_is_told_apart_from_a_server_that_is_busy(
-    status: int, content: str, code: Code, remedy: str, *, monkeypatch: pytest.MonkeyPatch
+    status: int, content: str, code: Code, remedy: str
 ) -> None:
     """Waiting gives it none."""
     with Scripted(
         answering(content.encode(), "Metadata-Flavor: Google", "Content-Type: application/json", status=f"{status} x")
     ) as server:
-        monkeypatch.setattr(_metadata, "_GCE_METADATA_HOST", f"127.0.0.1:{server.port}")  # read when it was imported
-        failure = refused("")
+        address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port))
+        failure = refused("", network=Network(lambda _host, _port: [address]))
     assert failure.code is code
     assert filled(failure.hint, remedy) == ()
 
