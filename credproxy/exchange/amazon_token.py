@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from credproxy.core.amazon_signatures import not_taken
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.ask.http_date import clock_ahead
@@ -31,10 +32,6 @@ _ACTIONS: Final = {
     "codeartifact": "codeartifact:GetAuthorizationToken and sts:GetServiceBearerToken",
 }
 _SKEWED: Final = frozenset({"InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch"})
-_SIGNED_WRONGLY: Final = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
-_SKEW: Final = 240.0
-"""Seconds between the two clocks that are enough for it: most of Amazon's services allow five minutes."""
-
 _NO_DOMAIN: Final = "ResourceNotFoundException"
 _OVER: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _UNKNOWN: Final = frozenset({"UnrecognizedClientException", "InvalidClientTokenId"})
@@ -131,7 +128,8 @@ def _no_token(response: Response, call: TokenCall, subject: str) -> Failed:
 def _of_key(response: Response, subject: str, code: str) -> Failed | None:
     """Say what is wrong with the access key; None for anything else."""
     if code in _SKEWED:
-        return _unsigned(response, subject, code)
+        ahead = clock_ahead(response.headers, response.wall)
+        return not_taken(code, "this key", ahead=ahead, by=subject)
     if code in _OVER:
         message = f"{subject} says that the access key is over ({code})"
         return failed(Code.BAD_CREDENTIALS, message, hint="log in again: aws sso login, or aws configure")
@@ -139,20 +137,6 @@ def _of_key(response: Response, subject: str, code: str) -> Failed | None:
         message = f"{subject} does not know the access key ({code})"
         return failed(Code.BAD_CREDENTIALS, message, hint="store one that it knows: aws configure")
     return None
-
-
-def _unsigned(response: Response, subject: str, code: str) -> Failed:
-    """Whose fault it is that a signature is not taken, as far as the answer tells."""
-    ahead = clock_ahead(response.headers, response.wall)
-    if ahead is not None and abs(ahead) > _SKEW:
-        by = f"{abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
-        message = f"{subject} takes no signature: this machine's clock is {by} ({code})"
-        return failed(Code.BAD_CREDENTIALS, message, hint="set the clock: timedatectl set-ntp true")
-    if ahead is not None and code in _SIGNED_WRONGLY:
-        message = f"{subject} takes no signature of this key: its secret is wrong ({code})"
-        return failed(Code.BAD_CREDENTIALS, message, hint="store the secret that goes with its id: aws configure")
-    message = f"{subject} takes no signature of this key: its secret is wrong, or this machine's clock is ({code})"
-    return failed(Code.BAD_CREDENTIALS, message, hint="timedatectl, then aws sts get-caller-identity")
 
 
 def _code(response: Response) -> str:

@@ -26,6 +26,7 @@ from botocore.exceptions import (
 )
 
 from credproxy.adapters.own_metadata import own_copy
+from credproxy.core.amazon_signatures import not_taken
 from credproxy.core.ask.http_date import clock_ahead
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.worker_messages import AwsChain
@@ -42,10 +43,6 @@ _SHOWN: Final = 200
 _SKEWED: Final = frozenset(
     {"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException"}
 )
-_SIGNED_WRONGLY: Final = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
-_SKEW: Final = 240.0
-"""Seconds between the two clocks that are enough for it: most of Amazon's services allow five minutes."""
-
 _OVER: Final = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "UnauthorizedException", "InvalidIdentityToken", "InvalidGrantException"}
 )
@@ -131,7 +128,9 @@ def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) 
     """What Amazon said, by its code alone."""
     code = _code(error)
     if code in _SKEWED:
-        return _unsigned(error, name=name, option=option)
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        ahead = clock_ahead(tuple(headers.items()), time.time())  # noqa: TID251  what was signed has that time in it
+        return not_taken(code, name, ahead=ahead, option=option)
     if error.operation_name in _SSO and (code in _OVER or _status(error) == 401):  # noqa: PLR2004  Unauthorized
         return _signed_out(name, option)
     if code in _OVER:
@@ -148,21 +147,6 @@ def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) 
     message = f"{role} is not to be had: Amazon says {code} to {error.operation_name}"
     hint = f"see which identity is used, and whether the role trusts it: aws sts get-caller-identity{option}"
     return failed(Code.DENIED, message, hint=hint)
-
-
-def _unsigned(error: ClientError, *, name: str, option: str) -> Failed:
-    """Whose fault it is that a signature is not taken, as far as the answer tells."""
-    code, headers = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    ahead = clock_ahead(tuple(headers.items()), time.time())  # noqa: TID251  what was signed has that time in it
-    if ahead is not None and abs(ahead) > _SKEW:
-        by = f"{abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
-        message = f"Amazon takes no signature of {name}: this machine's clock is {by} ({code})"
-        return failed(Code.BAD_CREDENTIALS, message, hint="set the clock: timedatectl set-ntp true")
-    if ahead is not None and code in _SIGNED_WRONGLY:
-        message = f"Amazon takes no signature of {name}: its secret is wrong ({code})"
-        return failed(Code.BAD_CREDENTIALS, message, hint=f"store the right one: aws configure{option}")
-    message = f"Amazon takes no signature of {name}: its secret is wrong, or this machine's clock is ({code})"
-    return failed(Code.BAD_CREDENTIALS, message, hint=f"timedatectl, then aws sts get-caller-identity{option}")
 
 
 def _code(error: ClientError) -> str:
