@@ -81,10 +81,19 @@ class Stage:
         """Everything that the last daemon wrote."""
         return self.logs[-1].read_text()
 
-    def events(self, name: str) -> list[dict[str, object]]:
-        """Give the log events of that name."""
-        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == name]
+    def events(self, name: str, *, least: int = 1) -> list[dict[str, object]]:
+        """Give the log events of that name, as soon as there are so many, or after ten seconds those that there are.
+
+        A thread of the daemon writes the log: an answer may be here before its line.
+        """
+        deadline = time.perf_counter() + 10
+        while True:
+            over = self.process is None or self.process.poll() is not None or time.perf_counter() > deadline
+            lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+            told = [line for line in lines if line["event"] == name]
+            if over or len(told) >= least:
+                return told
+            time.sleep(0.02)
 
     def helper(self, uri: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the helper as Bazel does."""

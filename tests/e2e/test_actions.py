@@ -139,7 +139,7 @@ def test_what_a_build_action_was_given_is_in_the_audit_log(
         assert ask(served, blob(registry))[0] == 200
     assert ask(served, blob(registry), *sandbox)[0] == 200
     assert ask(served, blob(registry, "other/app"))[0] == 403
-    told = served.events("handed out")
+    told = served.events("handed out", least=4)
     assert [(line["socket"], line["target"], line["scope"]) for line in told] == [
         ("actions", blob(registry), "repository:org/app:pull")
     ] * 4
@@ -204,7 +204,7 @@ def test_a_policy_file_and_the_configuration_are_reloaded_together(staged: Stage
     staged.process.send_signal(signal.SIGHUP)
     until_status(staged, blob(registry, "other/app"), 200)
     assert ask(staged, blob(registry))[0] == 403
-    assert staged.events("rules are broad") == []
+    assert staged.events("rules are broad", least=0) == []
     path.write_text("version: 1\ndefaultAction: allow\n")
     staged.process.send_signal(signal.SIGHUP)
     until_status(staged, blob(registry), 200)

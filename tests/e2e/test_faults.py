@@ -152,8 +152,8 @@ def test_a_lost_carrier_does_not_affect_downloads_of_others(building: Building) 
     until(lambda: not {killed, hungry, full} & set(carriers(building.staged)))
     assert other in carriers(building.staged)
     judge(building, 0, 1, 2)
-    assert {lost["carrier"] for lost in building.staged.events("carrier lost")} == {killed, hungry, full}
-    statuses = {ended["carrier"]: ended["status"] for ended in building.staged.events("carrier ended")}
+    assert {lost["carrier"] for lost in building.staged.events("carrier lost", least=3)} == {killed, hungry, full}
+    statuses = {ended["carrier"]: ended["status"] for ended in building.staged.events("carrier ended", least=3)}
     assert (statuses[killed], statuses[hungry]) == (-signal.SIGKILL, SHORT_OF_MEMORY)
 
 
@@ -165,7 +165,7 @@ def test_carriers_that_hang_are_ended(building: Building) -> None:
     until(lambda: not {stopped, spinning} & set(carriers(building.staged)))
     assert set(others) <= set(carriers(building.staged))
     judge(building, 0, 1)
-    assert {lost["carrier"] for lost in building.staged.events("carrier lost")} == {stopped, spinning}
+    assert {lost["carrier"] for lost in building.staged.events("carrier lost", least=2)} == {stopped, spinning}
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_suspend_costs_no_download_and_no_carrier(
         time.sleep(2.5)
         assert carriers(staged) == before
         judge(building)
-        assert staged.events("carrier lost") == []
+        assert staged.events("carrier lost", least=0) == []
     assert halves.exchanges() > 2
 
 
@@ -230,4 +230,4 @@ def test_a_wall_clock_that_jumps_breaks_no_download(
             building.ask(0)
             until(lambda asked=asked: halves.manifests > asked)  # type: ignore[misc]  # as above
         judge(building)
-        assert staged.events("carrier lost") == []
+        assert staged.events("carrier lost", least=0) == []

@@ -262,8 +262,7 @@ def test_work_in_flight_ends_with_the_daemon_and_no_process_survives(staged: Sta
         pids = notes.read_text().split()
         begun = time.perf_counter()
         process.send_signal(signal.SIGTERM)
-        while not staged.events("stopping"):
-            time.sleep(0.01)
+        assert staged.events("stopping")
         if times == 2:
             process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -280,8 +279,7 @@ def test_a_successor_is_found_while_the_old_one_still_drains(staged: Stage) -> N
         waiting = pool.submit(staged.helper, URI, CREDPROXY_TIMEOUT="3")
         wait_for(notes)
         old.send_signal(signal.SIGTERM)
-        while not staged.events("stopping"):
-            time.sleep(0.01)
+        assert staged.events("stopping")
         new = staged.start()
         assert staged.helper("https://unknown.example/x").returncode == 0
         assert old.wait(10) == 0

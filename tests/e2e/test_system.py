@@ -164,10 +164,7 @@ def test_a_reload_does_not_take_that_acceptance_back_unseen(staged: Stage, serve
     staged.configure("")
     assert staged.process is not None
     staged.process.send_signal(signal.SIGHUP)
-    end = time.perf_counter() + 5
-    while not staged.events("reload refused"):
-        assert time.perf_counter() < end
-        time.sleep(0.02)
+    assert staged.events("reload refused")
     assert ask(served, "https://unknown.example/x", user=ALICE).returncode == 0
 
 

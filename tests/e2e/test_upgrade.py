@@ -4,13 +4,13 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import credproxy
+from tests.e2e.halves import until
 from tests.e2e.stage import Stage
 
 
@@ -31,15 +31,15 @@ class Installed:
         self.staged = staged
         self.library = staged.home / "lib"
         self.program = staged.home / "bin" / "credproxy"
-        self.log = staged.home / "daemon.log"
-        self.looked = staged.home / "looked"  # exists once the program has printed its version and exited
+        staged.logs.append(staged.home / "daemon.log")
+        self._looked = staged.home / "looked"
         shutil.copytree(
             Path(credproxy.__file__).parent, self.library / "credproxy", ignore=shutil.ignore_patterns("__pycache__")
         )
         self.program.parent.mkdir()
         self.program.write_text(
             f"#!{sys.executable} -B\nimport sys\nsys.path.insert(0, {str(self.library)!r})\n"
-            f"try:\n    from credproxy.cli import main\n    main()\nfinally:\n    open({str(self.looked)!r}, 'a').close()\n"
+            f"try:\n    from credproxy.cli import main\n    main()\nfinally:\n    open({str(self._looked)!r}, 'a').close()\n"
         )
         self.program.chmod(0o755)
 
@@ -51,18 +51,17 @@ class Installed:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the daemon of this copy."""
-        with self.log.open("ab") as out:
+        with self.staged.logs[-1].open("ab") as out:
             process = subprocess.Popen(
                 [self.program, "serve"], env=self.staged.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
         self.staged.process = process
-        self.until(lambda: self.events("ready"))
+        self.staged.await_ready()
         return process
 
-    def events(self, name: str) -> list[dict[str, object]]:
+    def events(self, name: str, *, least: int = 1) -> list[dict[str, object]]:
         """The log's events of that name."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == name]
+        return self.staged.events(name, least=least)
 
     def version(self) -> str:
         """The version of the daemon that answers."""
@@ -70,14 +69,9 @@ class Installed:
         assert done.returncode == 0, done.stderr
         return str(json.loads(done.stdout)["version"])
 
-    def until(self, happened: object) -> None:
-        """Wait up to ten seconds."""
-        assert callable(happened)
-        for _ in range(200):
-            if happened():
-                return
-            time.sleep(0.05)
-        raise AssertionError(self.log.read_text())
+    def looked(self) -> None:
+        """Wait until the program has printed its version and exited."""
+        until(self._looked.exists)
 
 
 @pytest.fixture
@@ -95,7 +89,7 @@ def test_the_next_call_after_an_upgrade_starts_the_new_daemon(installed: Install
     assert installed.version() == "0.0.1"
     installed.upgrade("0.0.2")
     assert answered(installed.staged.helper(NOWHERE))
-    installed.until(lambda: len(installed.events("ready")) == 2)
+    assert len(installed.events("ready", least=2)) == 2
     assert installed.version() == "0.0.2"
     assert (process.poll(), installed.staged.socket.stat().st_ino) == (None, inode)
     (line,) = installed.events("another version is installed")
@@ -109,7 +103,7 @@ def test_no_call_is_lost_over_an_upgrade(installed: Installed) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: installed.staged.helper(f"{NOWHERE}{n}"), range(200)))
     assert [done.stderr for done in answers if not answered(done)] == []
-    installed.until(lambda: len(installed.events("ready")) == 2)
+    assert len(installed.events("ready", least=2)) == 2
     assert installed.version() == "0.0.2"
     assert len(installed.events("handing over")) == 1
 
@@ -118,12 +112,12 @@ def test_a_helper_that_lies_about_its_version_restarts_nothing(installed: Instal
     """The program on disk decides: it is of the version that runs."""
     process = installed.start()
     assert answered(installed.staged.helper(NOWHERE))
-    installed.until(installed.looked.exists)
+    installed.looked()
     for _ in range(20):
         assert answered(installed.staged.helper(NOWHERE))
     assert installed.version() == "0.0.1"
     assert (process.poll(), len(installed.events("ready"))) == (None, 1)
-    assert installed.events("another version is installed") == []
+    assert installed.events("another version is installed", least=0) == []
 
 
 def test_a_broken_installation_is_not_started(installed: Installed) -> None:
@@ -132,7 +126,7 @@ def test_a_broken_installation_is_not_started(installed: Installed) -> None:
     (installed.library / "credproxy" / "cli" / "__init__.py").write_text("raise SystemExit(1)\n")
     installed.upgrade("0.0.2")
     assert answered(installed.staged.helper(NOWHERE))
-    installed.until(installed.looked.exists)
+    installed.looked()
     for _ in range(5):
         assert answered(installed.staged.helper(NOWHERE))
     assert installed.version() == "0.0.1"
