@@ -88,10 +88,10 @@ class Stage:
         """
         deadline = time.perf_counter() + 10
         while True:
-            over = self.process is None or self.process.poll() is not None or time.perf_counter() > deadline
+            ended = self.process is not None and self.process.poll() is not None
             lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
             told = [line for line in lines if line["event"] == name]
-            if over or len(told) >= least:
+            if len(told) >= least or ended or time.perf_counter() > deadline:
                 return told
             time.sleep(0.02)
 

@@ -250,15 +250,15 @@ def test_the_helper_starts_the_daemon_when_nothing_listens(staged: Stage, regist
     """CL-9: the first call answers, and the second finds the daemon."""
     staged.configure(registry.rule())
     environ = {"CREDPROXY_AUTOSTART": "1", "REGISTRY_PASSWORD": registry.password}
+    staged.logs.append(staged.home / ".local" / "state" / "credproxy" / "daemon.log")
     try:
         done = staged.helper(registry.uri("a/manifests/x"), **environ)
         assert done.returncode == 0, done.stderr
         assert staged.helper(registry.uri("a/manifests/x")).returncode == 0
         assert len(registry.requests) == 2
     finally:
-        log = (staged.home / ".local" / "state" / "credproxy" / "daemon.log").read_text()
-        ready = [json.loads(line) for line in log.splitlines() if '"ready"' in line]
-        os.kill(ready[0]["pid"], signal.SIGTERM)
+        (ready,) = staged.events("ready")
+        os.kill(int(str(ready["pid"])), signal.SIGTERM)
 
 
 def test_the_daemon_cannot_be_read_by_others_of_the_same_user(staged: Stage) -> None:

@@ -143,7 +143,7 @@ def test_a_unit_with_private_users_refuses_instead_of_guessing(installed: Machin
     assert "they are in different namespaces" in doubting  # the helper does not trust it either
     assert "systemctl --user cat credproxy.service" in asked.stderr
     assert "refuses every caller" in installed.show("StatusText")
-    assert '"helper socket closed"' in installed.log()
+    assert until(lambda: '"helper socket closed"' in installed.log())
     installed.configure('peer_namespaces = "any"\n')
     installed.systemctl("restart", SERVICE)
     final = installed.helper(URI, CREDPROXY_PEER_NAMESPACES="any")
