@@ -132,7 +132,7 @@ async def test_children_that_hold_the_pipe_do_not_hold_us(processes: SystemProce
     """H6, H7: the exit decides, not the end of output; the group does not survive."""
     begun = time.perf_counter()
     assert (await processes.run(sh(script))).stdout == b"hi\n"
-    assert time.perf_counter() - begun < 1
+    assert time.perf_counter() - begun < 2.4
     if "setsid" not in script:
         await gone("sleep\0004712")
 

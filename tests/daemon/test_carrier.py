@@ -1,5 +1,6 @@
 """What a carrier may ask of the daemon: what its callers may have, and nothing else, even if an attacker controls it."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -199,11 +200,9 @@ class Other:
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Let both ends of the channel do their work."""
-        for _ in range(2000):
-            if happened():
-                return
-            await settle()
-        raise AssertionError("it did not come to that")
+        async with asyncio.timeout(20):
+            while not happened():
+                await settle()
 
 
 @contextlib.asynccontextmanager
