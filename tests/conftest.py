@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pytest_asyncio import is_async_test
 
 from credproxy.adapters.own_metadata import own_copy
 from credproxy.server.namespaces import proc_is_own
 
 
-settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, deadline=None)
-settings.register_profile("deep", max_examples=20_000, deadline=None)
+# A shared processor makes every generator slow at times: that is no failure.
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", UNTIMED, max_examples=50)
+settings.register_profile("ci", UNTIMED, max_examples=200, derandomize=True, print_blob=True)
+settings.register_profile("deep", UNTIMED, max_examples=20_000)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytest --hypothesis-profile=deep
 
 

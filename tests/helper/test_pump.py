@@ -202,7 +202,7 @@ def test_get_uri_needs_no_stdin(helper: Helper, place: Place) -> None:
     assert [heard.body for heard in daemon.heard] == [b'{"uri":"https://ghcr.io/"}']
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25)
 @given(
     uris=st.lists(
         st.text(st.one_of(st.characters(codec="utf-8", exclude_characters="\0"), st.sampled_from('"\\\n\x1f\x7f'))),
