@@ -29,6 +29,7 @@ PRELOAD = (
     "encodings.latin_1",
     "encodings.punycode",
     "encodings.utf_8",
+    "idna.uts46data",
     "ssl",
     "stringprep",
     "structlog",

@@ -147,6 +147,17 @@ def test_the_modules_to_preload_are_there() -> None:
     assert inside("print(json.dumps([name for name in PRELOAD if name not in sys.modules]))") == []
 
 
+def test_a_redirect_to_a_name_in_any_script_needs_no_file() -> None:
+    """The library reads its table of letters from a module of its own, once the first one is outside ASCII."""
+    said = inside(
+        """
+from credproxy.gateway.uri_reference import resolve
+places = [resolve("https://reg.test/", f"https://{name}.test/").authority for name in ("b\u00fccher", "b%C3%BCcher", "\u212belf")]
+print(json.dumps(places))"""
+    )
+    assert said == ["xn--bcher-kva.test", "xn--bcher-kva.test", "xn--elf-tla.test"]
+
+
 def test_aiohttp_serves_and_fetches_without_a_file() -> None:
     """Chunked bodies, an error with its traceback, a time limit, names in IDNA, on a listener from before."""
     begin = BEGIN.replace("os.environ.clear()", "os.environ.clear(); door = socket.create_server(('127.0.0.1', 0))")
