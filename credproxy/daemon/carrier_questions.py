@@ -35,6 +35,7 @@ from credproxy.gateway.request_reader import wanted
 from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
 from credproxy.server.routes import PATIENCE
+from credproxy.server.tcp_guard import WRONG
 
 
 _Question = Fetch | Rejected | Get | Shown | Locate | Trusted
@@ -233,7 +234,7 @@ class CarrierQuestions:
     async def _shown(self, message: Shown) -> CarrierAnswer:
         passed = self._passed(message.connection)
         if not await self._office.shows_token(message.authorization):
-            raise failed(Code.PEER_REFUSED, "the token is missing or wrong")
+            raise Failed(WRONG)
         if message.connection in self._connections:
             passed.proven()
         return Done(message.question)

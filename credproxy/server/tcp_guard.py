@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from credproxy.core.ask.credential import Secret
-from credproxy.core.errors import Code, Failure, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.server.peer import Peer
 from credproxy.server.responses import failure_response
 
@@ -23,6 +23,12 @@ UNPROVEN: Final = "without a token"
 
 REQUIRED: Final = "X-Credproxy-Request"
 """Its value does not matter: a page of another origin cannot add it without a preflight request (as Vault's agent does)."""
+
+WRONG: Final = Failure(
+    Code.PEER_REFUSED,
+    "the token is missing or wrong",
+    "Authorization: Bearer, with the token of actions.listen_token",
+)
 
 log = structlog.get_logger("credproxy.server")
 
@@ -51,15 +57,30 @@ class Guard:
     async def judge(self, request: web.BaseRequest, peer: Peer, *, port: int) -> None:
         """Let a request pass. Raises Failed(peer_refused)."""
         # In this order: checks that tell an attacker nothing come first, the token last.
-        hosts = [[f"{host}:{port}"] for host in ("127.0.0.1", "localhost", "[::1]")]
-        if [*request.headers.getall("Host", [])] not in hosts:
+        own = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) != 1 or not {name.lower() for name in (*hosts, *_authority(request.raw_path))} <= own:
             raise failed(Code.PEER_REFUSED, "the Host header is not this port's own address", hint="use 127.0.0.1:PORT")
         if REQUIRED not in request.headers:
             raise failed(Code.PEER_REFUSED, f"the header {REQUIRED} is missing", hint=f"add {REQUIRED}: true")
         shown = request.headers.getall("Authorization", [])
-        if len(shown) != 1 or not await self._shows(peer, shown[0]):
-            hint = "Authorization: Bearer, with the token of actions.listen_token"
-            raise failed(Code.PEER_REFUSED, "the token is missing or wrong", hint=hint)
+        if len(shown) != 1 or not _is_text(shown[0]) or not await self._shows(peer, shown[0]):
+            raise Failed(WRONG)
+
+
+def _authority(target: str) -> tuple[str, ...]:
+    """What a request target in absolute form names: it counts for more than Host (RFC 9112, section 3.2.2)."""
+    _, absolute, rest = target.partition("://")
+    return (rest.partition("/")[0],) if absolute and not target.startswith("/") else ()
+
+
+def _is_text(value: str) -> bool:
+    """Whether a field is UTF-8, as a token is: what is not cannot even be passed on."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class TokenOf(Protocol):
@@ -82,5 +103,7 @@ async def shows(shown: str, token: TokenOf) -> bool:
 
 
 async def _right(shown: str, token: TokenOf, *, anew: bool) -> bool:
-    wanted = f"Bearer {(await token(anew=anew)).reveal()}"
-    return hmac.compare_digest(shown.encode("utf-8", "replace"), wanted.encode())
+    scheme, _, proof = shown.partition(" ")
+    wanted = (await token(anew=anew)).reveal().encode()
+    # The name of a scheme is in any case, and any number of spaces may follow: RFC 9110, section 11.4.
+    return hmac.compare_digest(proof.lstrip(" ").encode("utf-8", "replace"), wanted) and scheme.lower() == "bearer"

@@ -50,6 +50,7 @@ from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
+from credproxy.server.tcp_guard import WRONG
 from tests.fakes import CrowdedSocket, FakeClock, settle
 from tests.gateway.world import BLOB, REGISTRY
 
@@ -396,6 +397,7 @@ async def test_what_a_carrier_cannot_look_up_itself() -> None:
         assert await other.told(Locate(1, "\0")) == Located(1)
         assert await other.told(Get(1, other.open("s"), 1.0, b"{}")) == JsonAnswer(1, b"1000 s b'{}'")
         assert await other.told(Shown(1, other.open(None, 5151), "Bearer right")) == Done(1)
+        assert await other.told(Shown(2, other.open(None, 5151), "Bearer left")) == Refusal(2, WRONG)
 
 
 async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:

@@ -72,11 +72,12 @@ async def listening(source: TokenOf = token) -> AsyncIterator[int]:
         await server.shutdown(1.0)
 
 
-async def ask(port: int, headers: list[tuple[str, str]]) -> str:
-    """Send a request with exactly these headers; give the whole answer."""
+async def ask(port: int, headers: list[tuple[str, str]], target: str = "/v2/") -> str:
+    """Send a request with exactly these headers, single bytes as surrogates; give the whole answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = "".join(f"{name}: {value.format(port=port)}\r\n" for name, value in headers)
-    writer.write(f"GET /v2/ HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode())
+    head = f"GET {target.format(port=port)} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n"
+    writer.write(head.encode("utf-8", "surrogateescape"))
     answer = (await reader.read()).decode()
     writer.close()
     await writer.wait_closed()
@@ -100,6 +101,8 @@ async def test_a_request_with_all_three_is_answered() -> None:
         pytest.param({"Authorization": None}, "the token is missing", id="no-token"),
         pytest.param({"Authorization": "Bearer wrong"}, "the token is missing or wrong", id="wrong-token"),
         pytest.param({"Authorization": f"Basic {TOKEN}"}, "the token is missing", id="another-scheme"),
+        pytest.param({"Authorization": f"Bearer{TOKEN}"}, "the token is missing", id="no-space"),
+        pytest.param({"Authorization": "Bearer t\udce9ken"}, "the token is missing", id="no-text"),
     ],
 )
 async def test_what_is_missing_is_reported_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
@@ -109,6 +112,40 @@ async def test_what_is_missing_is_reported_and_nothing_else(change: dict[str, st
         answer = await ask(port, headers)
     assert answer.startswith("HTTP/1.1 403")
     assert problem in answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"Host": "LocalHost:{port}"}, {"Authorization": f"bearer {TOKEN}"}, {"Authorization": f"BEARER   {TOKEN}"}],
+    ids=str,
+)
+async def test_names_of_hosts_and_schemes_are_in_any_case(change: dict[str, str]) -> None:
+    """RFC 9110, sections 4.2.3 and 11.1: A client may write them as it likes."""
+    async with listening() as port:
+        assert (await ask(port, [*(GOOD | change).items()])).endswith("through")
+
+
+@pytest.mark.parametrize(
+    ("target", "through"),
+    [
+        pytest.param("http://127.0.0.1:{port}/v2/", True, id="own"),
+        pytest.param("http://evil.example:{port}/v2/", False, id="another"),
+        pytest.param("http://evil.example@127.0.0.1:{port}/v2/", False, id="login"),
+        pytest.param("http://evil.example?127.0.0.1:{port}/", False, id="query"),
+        pytest.param("/v2/?of=http://evil.example/", True, id="path"),
+    ],
+)
+async def test_a_target_that_names_a_host_names_this_port(target: str, through: bool) -> None:  # noqa: FBT001  parametrized
+    """T34: RFC 9112, section 3.2.2: in the absolute form it counts, and Host is ignored."""
+    async with listening() as port:
+        answer = await ask(port, [*GOOD.items()], target)
+    assert ("through" in answer, "the Host header is not" in answer) == (through, not through)
+
+
+async def test_a_wrong_token_says_what_is_wanted() -> None:
+    """The refusal has its hint, whichever process found it out."""
+    async with listening() as port:
+        assert "with the token of actions.listen_token" in await ask(port, [*(GOOD | {"Authorization": "x"}).items()])
 
 
 async def test_two_tokens_are_refused() -> None:
