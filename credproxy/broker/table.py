@@ -9,7 +9,7 @@ from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.endpoint_reasons import OF_REGISTRIES, SERVER_NOT_ANSWERED, next_step, storage_reason
 from credproxy.core.ask.http import Dial, Reach
-from credproxy.core.ask.signed_url import is_signed
+from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.target import Form, Object, Question, Target
 from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failed, Failure, failed
@@ -91,6 +91,8 @@ class Table:
         """Say why ``plan`` has just given no plan for a question of the helper socket: a sentence for each reason."""
         target = question.target
         providers, rule = self._responsible(target)
+        if is_signed(target) and (rule is None or rule.match in self._router.builtin):
+            return (REASON,)
         if rule is None or not providers:
             found = [self._without_rule(target, rule)]
         else:
@@ -160,12 +162,14 @@ class Table:
         # A credential on a plain connection is readable by anyone; except for loopback, the configuration must allow it (SC-4).
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             return (), rule
+        written = rule is not None and rule.match not in self._router.builtin
+        # A signed URL takes no header, unless somebody wrote a rule for it.
+        if not written and is_signed(target):
+            return (), rule
         if rule is None:
             return self._fallback, None
         # A built-in rule is not the user's decision: without a login for it, what works without rules is asked as usual.
-        # A signed URL takes no header, so none of theirs either.
-        after = self._fallback if rule.match in self._router.builtin and not is_signed(target) else ()
-        return (self._providers[self._router.key(rule)], *after), rule
+        return (self._providers[self._router.key(rule)], *(() if written else self._fallback)), rule
 
 
 def _too_wide(question: Question) -> Failed:

@@ -36,7 +36,15 @@ _ATTEMPTS: Final = 2
 
 _SAYS_NOTHING: Final = b"<ErrorResponse><Error><Code>-</Code></Error></ErrorResponse>"
 
-_REGIONS: Final = {"arn:aws-cn:": "cn-north-1", "arn:aws-us-gov:": "us-gov-west-1"}
+_REGIONS: Final = {
+    "arn:aws-cn:": "cn-north-1",
+    "arn:aws-us-gov:": "us-gov-west-1",
+    "arn:aws-eusc:": "eusc-de-east-1",
+    "arn:aws-iso:": "us-iso-east-1",
+    "arn:aws-iso-b:": "us-isob-east-1",
+    "arn:aws-iso-e:": "eu-isoe-west-1",
+    "arn:aws-iso-f:": "us-isof-south-1",
+}
 
 
 def aws_access(question: AwsChain, limit: float) -> AwsAccess:

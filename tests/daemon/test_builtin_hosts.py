@@ -12,9 +12,11 @@ from credproxy.core.ask.uri import parse_uri, without_userinfo
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
 from credproxy.core.kinds import BUILTIN
+from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.daemon.build import World, build_table
 from credproxy.ports.processes import Completed
 from credproxy.providers.learned import Learned
@@ -76,6 +78,37 @@ async def test_the_kind_that_answers(case: dict[str, str]) -> None:
     tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN", "BUILDBUDDY_API_KEY", *AMAZON, *R2), "canary")
     wanted = case["kind"] if case["kind"] in KNOWN else "none"
     assert await kind(Settings(), case["uri"], world(tokens, everything=True)) == wanted
+
+
+SIBLINGS: Final = {
+    "https://b.s3.eusc-de-east-1.amazonaws.eu/k": "s3",
+    "https://s3-fips-us-gov-west-1.amazonaws.com/b/k": "s3",
+    "https://bucket.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com/b/k": "s3",
+    "https://b.s3.us-west-2.amazonaws.com/k?Policy=0&Signature=0&Key-Pair-Id=0": "none",
+    "https://b.s3-website.eu-west-1.amazonaws.com/k": "none",
+    "https://123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu/v2/i/manifests/1": "oci+ecr",
+    "https://ecr-public.aws.com/v2/a/i/manifests/1": "oci+ecr",
+    "https://d-123456789012.codeartifact.eu-west-1.on.aws/npm/r/x": "codeartifact",
+    "https://x.lambda-url.eu-west-1.on.aws/npm/r/x": "none",
+    "https://acct.blob.core.windows.net/c/b?sv=1&si=policy&sr=b&sig=0": "none",
+    "https://name.eastus.geo.azurecr.io/v2/i/manifests/1": "oci+acr",
+    "https://name.eastus.data.azurecr.io/v2/i/manifests/1": "none",
+    "https://name.eastus.data.azurecr.io/guid/b?se=1&sig=0": "none",
+    "name.eastus.data.azurecr.io": "none",
+    "https://name.azurecr.io/v2/i/blobs/sha256:0?se=1&sig=0": "none",
+    "https://firebasestorage.googleapis.com/v0/b/b/o/o?alt=media&token=t": "none",
+    "https://storage.googleapis.com/storage/v1/b/b/o/o?alt=media&access_token=t": "none",
+    "https://huggingface.co/o/m/resolve/main/f?Policy=0&Signature=0&Key-Pair-Id=0": "none",
+    "https://huggingface.co/api/resolve-cache/models/o/m/0/f": "huggingface",
+}
+"""Of the hosts and the signatures above: every other form that their owners give them."""
+
+
+@pytest.mark.parametrize(("uri", "wanted"), SIBLINGS.items(), ids=SIBLINGS)
+async def test_the_siblings_of_these(uri: str, wanted: str) -> None:
+    """A region of a new partition, a second name, a host of content, another way to sign."""
+    tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN", "BUILDBUDDY_API_KEY", *AMAZON, *R2), "canary")
+    assert await kind(Settings(), uri, world(tokens, everything=True)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -163,10 +196,23 @@ async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
     assert (await table.plan(asked)).plan is not None
 
 
+@pytest.mark.parametrize("host", ["codeload.github.com", "files.corp.test"])
 @pytest.mark.parametrize(("query", "answered"), [("", "basic"), ("?X-Amz-Signature=x", "none")])
-async def test_a_signed_url_of_a_builtin_host_gets_nothing_of_netrc_either(query: str, answered: str) -> None:
+async def test_a_signed_url_gets_nothing_of_netrc_either(host: str, query: str, answered: str) -> None:
     """What works without rules is used if a built-in rule has no login, but not if no header may be sent."""
     machine = world()
     assert isinstance(machine.files, FakeFiles)
-    machine.files.put("/home/u/.netrc", "machine codeload.github.com login u password canary\n")
-    assert await kind(Settings(), f"https://codeload.github.com/o/r/zip/v1{query}", machine) == answered
+    machine.files.put("/home/u/.netrc", f"machine {host} login u password canary\n")
+    uri = f"https://{host}/o/r/zip/v1{query}"
+    assert await kind(Settings(), uri, machine) == answered
+    told = build_table(Settings(), machine).why_nothing(Question(parse_uri(uri), Caller()))
+    assert not query or told == ("the URL carries its own signature, which a credential would break",)
+
+
+async def test_a_rule_that_somebody_wrote_is_obeyed_for_a_signed_url() -> None:
+    """It is a decision of theirs, and not one of ours."""
+    machine = world()
+    assert isinstance(machine.files, FakeFiles)
+    machine.files.put("/home/u/.netrc", "machine files.corp.test login u password canary\n")
+    settings = Settings(host=(BasicHost("files.corp.test", credentials=NetrcSource()),))
+    assert await kind(settings, "https://files.corp.test/o?X-Amz-Signature=x", machine) == "basic"

@@ -54,7 +54,7 @@ def test_a_signed_url_gets_nothing() -> None:
 )
 def test_without_a_rule_it_answers_for_domains_alone(host: str, *, claimed: bool) -> None:
     """Amazon has other services below the same name."""
-    (rule,) = CodeartifactHost.builtin()
+    rule, _ = CodeartifactHost.builtin()
     assert rule.claims(parse_uri(f"https://{host}/x")) is claimed
 
 

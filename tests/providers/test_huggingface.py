@@ -84,6 +84,8 @@ async def test_what_is_stored_for_a_registry_is_not_a_token_of_the_hub() -> None
         "https://cdn-lfs-us-1.hf.co/x",
         "https://cas-bridge.xethub.hf.co/xet-bridge-us/x",
         "https://cas-server.xethub.hf.co/reconstruction/x",
+        "https://cas-bridge-direct.xethub.hf.co/xet-bridge-us/x",
+        "https://us.gcp.cdn.hf.co/x",
     ],
 )
 async def test_storage_gets_nothing_of_a_wide_rule_either(uri: str) -> None:
@@ -101,6 +103,9 @@ async def test_storage_gets_nothing_of_a_wide_rule_either(uri: str) -> None:
         ("https://huggingface.co/datasets/acme/d", "huggingface.co/acme"),
         ("https://huggingface.co/api/models/acme/m/revision/main", "huggingface.co/acme"),
         ("https://hf.co/api/datasets/acme/d", "huggingface.co/acme"),
+        ("https://huggingface.co/api/resolve-cache/models/acme/m/0f/config.json?etag=x", "huggingface.co/acme"),
+        ("https://huggingface.co/api/resolve-cache/datasets/acme/d/0f/x", "huggingface.co/acme"),
+        ("https://huggingface.co/api/resolve-cache/models/other/m/0f/x", "huggingface.co"),
         ("https://huggingface.co/acme2/m", "huggingface.co"),
         ("https://hf.co/other/m", "huggingface.co"),
         ("https://huggingface.co/datasets/other/acme", "huggingface.co"),

@@ -1,7 +1,7 @@
 """The hosts of Amazon's services, and Cloudflare's R2, as their documentation names them: every other name is somebody else's.
 
 Source: docs.aws.amazon.com "Amazon Simple Storage Service endpoints and quotas", "Virtual hosting of general purpose buckets",
-"Dual-stack endpoints"; developers.cloudflare.com/r2/api/s3/api.
+"Dual-stack endpoints", "AWS PrivateLink for Amazon S3"; botocore's ``partitions.json``; developers.cloudflare.com/r2/api/s3/api.
 """
 
 import re
@@ -16,19 +16,34 @@ AUTO: Final = "auto"
 _HOSTS: Final = 256
 """Names whose reading is remembered: a build asks for thousands of objects at a few hosts."""
 
-_REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2})"
+REGION: Final = r"(?P<region>[a-z]{2,4}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2})"
+"""The name of a region in a host's name."""
+
+DOMAIN: Final = (
+    r"(?P<domain>amazonaws\.(?:com(?:\.cn)?|eu)|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
+)
+"""The domain of Amazon's services, in each partition."""
+
+_EXTERNAL = "us-east-1"
+"""Where a host of old is whose name does not say it."""
+
 _BUCKET = r"(?P<bucket>[a-z0-9][a-z0-9._-]{0,252})"
+_VPCE = rf"vpce-[0-9a-z-]{{1,60}}\.s3\.{REGION}\.vpce"
+"""An interface endpoint of a private network, which the network's owner cannot give another service's."""
+
 _REGION_NAME = re.compile(r"[a-z0-9-]{1,64}")
-_DOMAIN = r"\.amazonaws\.com(?:\.cn)?"
 
 _S3 = tuple(
-    re.compile(f"{form}{_DOMAIN}")
+    re.compile(rf"{form}\.{DOMAIN}")
     for form in (
-        rf"(?:{_BUCKET}\.)?s3(?:-fips)?(?:\.dualstack)?\.{_REGION}",
+        rf"(?:{_BUCKET}\.)?s3(?:-fips)?(?:\.dualstack)?\.{REGION}",
         rf"(?:{_BUCKET}\.)?s3",
-        rf"(?:{_BUCKET}\.)?s3-{_REGION}",  # as they were written before 2019
+        rf"(?:{_BUCKET}\.)?s3-(?:fips-)?{REGION}",  # as they were written before 2019
+        rf"(?:{_BUCKET}\.)?s3-(?P<external>external-1)",
         rf"{_BUCKET}\.s3-accelerate(?:\.dualstack)?",
-        rf"{_BUCKET}\.s3-accesspoint(?:-fips)?(?:\.dualstack)?\.{_REGION}",
+        rf"{_BUCKET}\.s3-accesspoint(?:-fips)?(?:\.dualstack)?\.{REGION}",
+        rf"(?:(?:{_BUCKET}\.)?bucket)\.{_VPCE}",
+        rf"{_BUCKET}\.accesspoint\.{_VPCE}",
     )
 )
 _R2 = re.compile(
@@ -61,7 +76,8 @@ def s3_place(host: str) -> S3Place | None:
     if found is None:
         return None
     parts = found.groupdict(default="")
-    return S3Place(parts.get("region", ""), parts.get("bucket", ""))
+    region = _EXTERNAL if parts.get("external") else parts.get("region", "")
+    return S3Place(region, parts.get("bucket", ""))
 
 
 @lru_cache(maxsize=_HOSTS)

@@ -4,6 +4,7 @@ Source: learn.microsoft.com/azure/storage/common/storage-account-overview, "Stor
 learn.microsoft.com/azure/container-registry, "Sovereign clouds".
 """
 
+import re
 from typing import Final, Literal
 
 from credproxy.core.ask.target import Target
@@ -28,7 +29,8 @@ _STORAGE = (
     ".storage.azure.net",
 )
 _DEVOPS = frozenset({"dev.azure.com", "pkgs.dev.azure.com"})
-_REGISTRIES = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
+_REGISTRY = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9]+\.geo)?\.azurecr\.(?:io|cn|us)")
+"""Not ``NAME.REGION.data.azurecr.io``: a registry sends clients there for content, with a signature in the URL."""
 
 
 def is_azure_storage(target: Target) -> bool:
@@ -48,4 +50,4 @@ def is_azure_registry(target: Target) -> bool:
 
 def is_registry_host(host: str) -> bool:
     """Whether a host is an Azure container registry."""
-    return host.endswith(_REGISTRIES)
+    return _REGISTRY.fullmatch(host) is not None

@@ -12,13 +12,17 @@ Source: cloud.google.com/storage/docs/request-endpoints; cloud.google.com/artifa
 
 import re
 from typing import Final, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from credproxy.core.ask.target import Form, Target
 
 
 STORAGE: Final = "storage.googleapis.com"
 _WWW = "www.googleapis.com"
+_FIREBASE = "firebasestorage.googleapis.com"
+_TOKENS = frozenset({"access_token", "oauth_token"})
+"""Parameters with an access token. Source: cloud.google.com/apis/docs/system-parameters."""
+
 _API = re.compile(r"/(?:download/|upload/)?storage/v1/(?:b/([^/]+)(?:/o(?:/([^/]+))?)?)?")
 _API_BEGINS = ("/storage/", "/download/storage/", "/upload/storage/")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -39,6 +43,12 @@ def is_storage(target: Target) -> bool:
     if host == _WWW:
         return target.path.startswith(_API_BEGINS)
     return host == STORAGE or host.endswith(f".{STORAGE}")
+
+
+def carries_token(target: Target) -> bool:
+    """Whether the query of a URL has a token in it, as Firebase's URLs for downloads have."""
+    names = {name for name, _ in parse_qsl(target.query, keep_blank_values=True)}
+    return bool(names & _TOKENS) or (target.host == _FIREBASE and "token" in names)
 
 
 def is_registry(target: Target) -> bool:

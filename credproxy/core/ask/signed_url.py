@@ -9,15 +9,35 @@ from credproxy.core.ask.target import Target
 REASON: Final = "the URL carries its own signature, which a credential would break"
 
 _SIGNATURES = (
+    # Amazon's two ways, which most other stores have as well; CloudFront with a policy that it knows, and with one in the URL.
     {"x-amz-signature"},
     {"x-amz-expires"},
     {"awsaccesskeyid", "signature"},
+    {"expires", "key-pair-id"},
+    {"signature", "key-pair-id"},
+    # Google's two ways, then those of its two content networks.
     {"x-goog-signature"},
     {"googleaccessid"},
+    {"keyname", "signature"},
+    {"edge-cache-token"},
+    # Azure's shared access signature: its end is in the URL, or in a policy that the URL names.
     {"sig", "se"},
-    {"expires", "key-pair-id"},
+    {"sig", "si"},
+    {"sig", "sv"},
+    # Alibaba's two ways, Huawei's, Tencent's, Volcengine's; Backblaze's and Baidu's.
+    {"x-oss-signature"},
+    {"ossaccesskeyid", "signature"},
+    {"x-obs-signature"},
+    {"accesskeyid", "signature"},
+    {"q-signature"},
+    {"x-tos-signature"},
+    {"authorization"},
 )
-"""Amazon's two ways, Google's two ways, Azure's shared access signature, CloudFront's way."""
+"""Parameters, in lower case, that are together in no URL but a signed one.
+
+Source: each owner's documentation of signed URLs. CloudFront: "Create a signed URL using a custom policy", which has no
+``Expires``. Azure: "Create a service SAS", where a stored access policy replaces ``se``.
+"""
 
 
 def is_signed(target: Target) -> bool:

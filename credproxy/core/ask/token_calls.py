@@ -8,22 +8,31 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from credproxy.core.ask.aws_hosts import DOMAIN, REGION
 
-PUBLIC: Final = "public.ecr.aws"
+
+PUBLIC: Final = ("public.ecr.aws", "ecr-public.aws.com")
+"""Both names of the public registry: the second is reached by IPv6 as well."""
 
 DURATION: Final = 12 * 3600
 """Seconds for which CodeArtifact's tokens are good unless a rule says otherwise: the most that it gives, and what ECR gives."""
 
-_REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2})"
 _ECR = (
-    re.compile(rf"(?P<owner>[0-9]{{12}})\.dkr\.ecr(?P<fips>-fips)?\.{_REGION}\.(?P<domain>amazonaws\.com(?:\.cn)?)"),
+    re.compile(rf"(?P<owner>[0-9]{{12}})\.dkr\.ecr(?P<fips>-fips)?\.{REGION}\.{DOMAIN}"),
     re.compile(
-        rf"(?P<owner>[0-9]{{12}})\.dkr-ecr(?P<fips>-fips)?\.{_REGION}\.(?P<domain>on\.(?:aws|amazonwebservices\.com\.cn))"
+        rf"(?P<owner>[0-9]{{12}})\.dkr-ecr(?P<fips>-fips)?\.{REGION}\.(?P<domain>on\.(?:aws|amazonwebservices\.(?:com\.cn|eu)))"
     ),
 )
 _CODEARTIFACT = re.compile(
-    rf"(?P<name>[a-z](?:[a-z0-9-]{{0,48}}[a-z0-9])?)-(?P<owner>[0-9]{{12}})\.d\.codeartifact\.{_REGION}\.amazonaws\.com"
+    rf"(?P<name>[a-z](?:[a-z0-9-]{{0,48}}[a-z0-9])?)-(?P<owner>[0-9]{{12}})"
+    rf"(?:\.d\.codeartifact\.{REGION}\.amazonaws\.com|(?:\.d)?\.codeartifact\.{REGION.replace('region', 'dual')}\.on\.aws)"
 )
+_PLAIN_DOMAINS: Final = {
+    "on.aws": "amazonaws.com",
+    "on.amazonwebservices.com.cn": "amazonaws.com.cn",
+    "on.amazonwebservices.eu": "amazonaws.eu",
+}
+"""Of the services themselves, by the domain of hosts that are reached by IPv6 as well."""
 _JSON = "application/x-amz-json-1.1"
 
 
@@ -63,13 +72,13 @@ def ecr_call(host: str) -> TokenCall | None:
 
     A token is good for all registries in the region that its owner may use, regardless of their owner.
     """
-    if host == PUBLIC:
+    if host in PUBLIC:
         url, operation = "https://api.ecr-public.us-east-1.amazonaws.com/", "SpencerFrontendService"
         return TokenCall("ecr-public", "us-east-1", url, f"{operation}.GetAuthorizationToken", "AWS")
     found = next((found for form in _ECR if (found := form.fullmatch(host))), None)
     if found is None:
         return None
-    region, domain = found["region"], "amazonaws.com.cn" if found["domain"].endswith(".cn") else "amazonaws.com"
+    region, domain = found["region"], _PLAIN_DOMAINS.get(found["domain"], found["domain"])
     name = f"ecr-fips.{region}" if found["fips"] else f"api.ecr.{region}"
     operation = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
     return TokenCall("ecr", region, f"https://{name}.{domain}/", operation, "AWS")
@@ -80,7 +89,7 @@ def codeartifact_call(host: str, duration: int = DURATION) -> TokenCall | None:
     found = _CODEARTIFACT.fullmatch(host)
     if found is None:
         return None
-    region = found["region"]
+    region = found["region"] or found["dual"]
     query = f"domain={found['name']}&domain-owner={found['owner']}&duration={duration}"
     url = f"https://codeartifact.{region}.amazonaws.com/v1/authorization-token?{query}"
     return TokenCall("codeartifact", region, url)

@@ -38,7 +38,7 @@ class CodeartifactHost(DressedHost, frozen=True, tag_field="provider", tag="code
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
         """All domains."""
-        return (cls("*.amazonaws.com"),)
+        return (cls("*.amazonaws.com"), cls("*.on.aws"))
 
     def claims(self, target: Target) -> bool:
         """Whether it is CodeArtifact: Amazon has other services below the same domain."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Self
 
 from credproxy.core.ask.credential import Stored, secret_of
-from credproxy.core.ask.google_urls import STORAGE, folder_patterns, is_registry, stored_object
+from credproxy.core.ask.google_urls import STORAGE, carries_token, folder_patterns, is_registry, stored_object
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place
 from credproxy.core.ask.target import Target
@@ -58,7 +58,9 @@ class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
         return another_place("credentials") if found is None else found.log_in
 
     def withheld(self, target: Target) -> str:
-        """Why a signed URL gets nothing."""
+        """Why a signed URL, and one with a token of its own, get nothing."""
+        if carries_token(target):
+            return "the URL carries a token of its own"
         return REASON if is_signed(target) else ""
 
     def openings(self, target: Target) -> tuple[tuple[str, ...], ...]:

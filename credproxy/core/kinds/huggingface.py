@@ -18,13 +18,20 @@ from credproxy.core.kinds.sources.hf import HOSTS, HfSource
 from credproxy.core.kinds.sources.login import LoginSource
 
 
-_STORAGE: Final = re.compile(
-    r"(cdn-lfs[^.]*|cas-bridge\.xethub|cas-server\.xethub|transfer\.xethub)\.(huggingface\.co|hf\.co)"
-)
+_STORAGE: Final = re.compile(r"(cdn-lfs[^.]*|([a-z0-9-]+\.)+(xethub|cdn))\.(huggingface\.co|hf\.co)")
 """Hosts that the Hub redirects to, or gives tokens of their own for."""
 
-_SHELVES: Final = ("datasets", "spaces", "api/models", "api/datasets", "api/spaces")
-"""Where the same owner's other things are, and the API of all."""
+_SHELVES: Final = (
+    "datasets",
+    "spaces",
+    "api/models",
+    "api/datasets",
+    "api/spaces",
+    "api/resolve-cache/models",
+    "api/resolve-cache/datasets",
+    "api/resolve-cache/spaces",
+)
+"""Where the same owner's other things are, and the API of all; the last three are where the Hub redirects small files to."""
 
 _OWNER: Final = 2
 """Segments of a path that say whose something is: the owner, and the repository."""

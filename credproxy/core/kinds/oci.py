@@ -54,9 +54,17 @@ _OF_CLOUDS: Final = (
     _CloudRegistries(("gcr.io", "*.gcr.io", "*.pkg.dev"), is_registry, GoogleSource()),
     _CloudRegistries(("*.azurecr.io",), is_azure_registry, AcrSource()),
     _CloudRegistries(
-        ("*.amazonaws.com", "*.amazonaws.com.cn", "*.on.aws", "*.on.amazonwebservices.com.cn"), _is_ecr, EcrSource()
+        (
+            "*.amazonaws.com",
+            "*.amazonaws.com.cn",
+            "*.amazonaws.eu",
+            "*.on.aws",
+            "*.on.amazonwebservices.com.cn",
+        ),
+        _is_ecr,
+        EcrSource(),
     ),
-    _CloudRegistries((PUBLIC,), _is_ecr, EcrSource(), anonymous="pull"),
+    _CloudRegistries(PUBLIC, _is_ecr, EcrSource(), anonymous="pull"),
 )
 
 

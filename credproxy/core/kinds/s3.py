@@ -44,6 +44,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
         return (
             cls("*.amazonaws.com"),
             cls("*.amazonaws.com.cn"),
+            cls("*.amazonaws.eu"),
             cls("*.r2.cloudflarestorage.com", credentials=(R2Source(),)),
         )
 

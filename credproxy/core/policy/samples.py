@@ -11,13 +11,16 @@ _AWS: Final = "123456789012"
 _HOSTS: Final = {
     ("oci", "*.amazonaws.com"): f"{_AWS}.dkr.ecr.eu-west-1.amazonaws.com",
     ("oci", "*.amazonaws.com.cn"): f"{_AWS}.dkr.ecr.cn-north-1.amazonaws.com.cn",
+    ("oci", "*.amazonaws.eu"): f"{_AWS}.dkr.ecr.eusc-de-east-1.amazonaws.eu",
     ("oci", "*.on.aws"): f"{_AWS}.dkr-ecr.eu-west-1.on.aws",
     ("oci", "*.on.amazonwebservices.com.cn"): f"{_AWS}.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn",
     ("oci", "*.pkg.dev"): "europe-docker.pkg.dev",
     ("s3", "*.amazonaws.com"): "bucket.s3.eu-west-1.amazonaws.com",
     ("s3", "*.amazonaws.com.cn"): "bucket.s3.cn-north-1.amazonaws.com.cn",
+    ("s3", "*.amazonaws.eu"): "bucket.s3.eusc-de-east-1.amazonaws.eu",
     ("s3", "*.r2.cloudflarestorage.com"): f"{'0' * 32}.r2.cloudflarestorage.com",
     ("codeartifact", "*.amazonaws.com"): f"domain-{_AWS}.d.codeartifact.eu-west-1.amazonaws.com",
+    ("codeartifact", "*.on.aws"): f"domain-{_AWS}.codeartifact.eu-west-1.on.aws",
 }
 _PATHS: Final = {"gitlab": "/api/v4/projects/1/packages/generic/name/1/name"}
 

@@ -22,6 +22,26 @@ from credproxy.core.ask.aws_hosts import S3Place, r2_account, r2_bucket, r2_mist
         ("b.s3-accelerate.amazonaws.com", S3Place(bucket="b")),
         ("b.s3-accelerate.dualstack.amazonaws.com", S3Place(bucket="b")),
         ("ap-123456789012.s3-accesspoint.eu-west-1.amazonaws.com", S3Place("eu-west-1", "ap-123456789012")),
+        ("s3-fips-us-gov-west-1.amazonaws.com", S3Place("us-gov-west-1")),
+        ("b.s3-fips-us-gov-west-1.amazonaws.com", S3Place("us-gov-west-1", "b")),
+        ("s3-external-1.amazonaws.com", S3Place("us-east-1")),
+        ("b.s3-external-1.amazonaws.com", S3Place("us-east-1", "b")),
+        ("b.s3.eusc-de-east-1.amazonaws.eu", S3Place("eusc-de-east-1", "b")),
+        ("s3.us-iso-east-1.c2s.ic.gov", S3Place("us-iso-east-1")),
+        ("b.s3.us-isob-east-1.sc2s.sgov.gov", S3Place("us-isob-east-1", "b")),
+        ("b.s3.eu-isoe-west-1.cloud.adc-e.uk", S3Place("eu-isoe-west-1", "b")),
+        ("b.s3.us-isof-south-1.csp.hci.ic.gov", S3Place("us-isof-south-1", "b")),
+        ("bucket.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com", S3Place("us-east-1")),
+        ("b.bucket.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com", S3Place("us-east-1", "b")),
+        ("ap-123456789012.accesspoint.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com", S3Place("us-east-1", "ap-123456789012")),
+        ("control.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com", None),
+        ("vpce-1a2b.vpce-svc-3c4d.us-east-1.vpce.amazonaws.com", None),
+        ("b.s3.eusc-de-east-1.evilamazonaws.eu", None),
+        ("b.s3.eusc-de-east-1.amazonaws.eu.evil.test", None),
+        ("b.s3.us-iso-east-1.ic.gov", None),
+        ("123456789012.s3-control.us-east-1.amazonaws.com", None),
+        ("m.mrap.accesspoint.s3-global.amazonaws.com", None),
+        ("lambda-123456789012.s3-object-lambda.us-east-1.amazonaws.com", None),
         ("s3-accelerate.amazonaws.com", None),
         ("evils3.amazonaws.com", None),
         ("s3.evil.amazonaws.com", None),
@@ -36,7 +56,7 @@ from credproxy.core.ask.aws_hosts import S3Place, r2_account, r2_bucket, r2_mist
         ("d-123456789012.d.codeartifact.eu-west-1.amazonaws.com", None),
         ("amazonaws.com", None),
     ],
-)
+)  # a table  # fmt: skip
 def test_a_name_of_amazons_says_region_and_bucket(host: str, wanted: S3Place | None) -> None:
     """And no other name does."""
     assert s3_place(host) == wanted
