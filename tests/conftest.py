@@ -20,7 +20,7 @@ from credproxy.adapters.own_metadata import own_copy
 from credproxy.server.namespaces import proc_is_own
 
 
-# A shared processor makes every generator slow at times: that is no failure.
+# A shared processor makes every generator slow at times: that is not a failure.
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", UNTIMED, max_examples=50)
 settings.register_profile("ci", UNTIMED, max_examples=200, derandomize=True, print_blob=True)
