@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from credproxy.adapters.interim_responses import UnfitAnswerError
+from credproxy.adapters.answer_framing import UnfitAnswerError
 from credproxy.core.errors import Code, failed
 from credproxy.core.minimum_speed import LEAST, Pace
 from credproxy.ports.forwarder import Room

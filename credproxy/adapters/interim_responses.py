@@ -11,17 +11,17 @@ import re
 from http import HTTPStatus
 from typing import IO
 
+from aiohttp import HttpVersion11
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
+
+from credproxy.adapters.answer_framing import UnfitAnswerError, is_chunked
 
 
 INTERIM = 16
 """Interim answers allowed before one answer. A server sends one or two, or a 102 from time to time while it works."""
 
-
-CODED = "sent its body in a transfer coding that was not asked for"
-"""Reason for an answer that has another transfer coding beside chunks."""
 
 _CHUNK_LINE = 8 * 1024
 """Bytes of the line before a chunk, and of a trailer line; aiohttp's own limit."""
@@ -32,14 +32,6 @@ _TRAILERS = 100
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHUNK_END = b"\r\n"
 _EMPTY = frozenset({b"\r\n", b"\n"})
-
-
-class UnfitAnswerError(http.client.HTTPException):
-    """What came does not answer the request; ``reason`` continues a sentence that begins with the sender."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class _WholeLines:
@@ -151,10 +143,8 @@ class SteadyHandler(ResponseHandler):
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
         """Read the next answer. Raises UnfitAnswerError."""
         message, payload = await super().read()
-        if message.chunked and [one.strip().lower() for one in message.headers.getall("Transfer-Encoding")] != [
-            "chunked"
-        ]:
-            raise UnfitAnswerError(CODED)
+        if is_chunked(message.headers.getall("Transfer-Encoding", ())) and message.version < HttpVersion11:
+            self.force_close()  # its sender does not know chunks: somebody may have read the body otherwise (RFC 9112, 6.1)
         interim = passed_over(message.code, self._interim)
         self._begin_anew(expected=interim)
         self._interim = self._interim + 1 if interim else 0

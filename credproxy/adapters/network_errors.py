@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import aiohttp
 
+from credproxy.adapters.answer_framing import UnfitAnswerError
 from credproxy.adapters.dial import network_of
-from credproxy.adapters.interim_responses import UnfitAnswerError
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.core.ask.proxy import Proxy, proxy_of
 from credproxy.core.errors import Code, Failed, Failure, failed

@@ -9,8 +9,9 @@ import asyncio
 import http.client
 from typing import NamedTuple
 
+from credproxy.adapters.answer_framing import UnfitAnswerError
 from credproxy.adapters.awaited_socket import AwaitedSocket
-from credproxy.adapters.interim_responses import UnfitAnswerError, unended
+from credproxy.adapters.interim_responses import unended
 from credproxy.adapters.network_errors import SilentError
 from credproxy.adapters.pump_response import Arriving, Head
 from credproxy.adapters.request_bytes import written

@@ -10,11 +10,13 @@ import threading
 import time
 from typing import IO, NamedTuple
 
+from aiohttp import HttpVersion11
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
-from credproxy.adapters.interim_responses import CODED, SteadyResponse, UnfitAnswerError, passed_over
+from credproxy.adapters.answer_framing import CODED, UnfitAnswerError, is_chunked, one_length, readable
+from credproxy.adapters.interim_responses import SteadyResponse, passed_over
 from credproxy.adapters.socket_wait import SocketWait
 from credproxy.adapters.tls_socket import AnySocket
 from credproxy.core.minimum_speed import Pace
@@ -22,9 +24,6 @@ from credproxy.core.minimum_speed import Pace
 
 _END = re.compile(rb"\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.\d +(1\d\d)")
-
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_CONTRADICTS = "gave a length that is not a number, or more than one"
 
 _LINE = 64 * 1024
 """Bytes of a line of a head; the standard library's own limit."""
@@ -140,25 +139,28 @@ def _read(head: bytes) -> Head:
     except (BadHttpMessage, IndexError):  # IndexError: it found no message at all
         return _read_generously(head)
     chunked, status = message.chunked, message.code
-    if chunked and not response(head, None).chunked:
+    if is_chunked(message.headers.getall("Transfer-Encoding", ())) and not response(head, None).chunked:
         raise UnfitAnswerError(CODED)
     announced = message.headers.get("Content-Length")
     length = 0 if status in _EMPTY else None if announced is None or chunked else int(announced)
     headers = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.raw_headers])
-    return Head(status, headers, length, message.should_close or (length is None and not chunked), head)
+    # A sender of HTTP/1.0 does not know chunks: somebody on the way may have read the body otherwise (RFC 9112, 6.1).
+    unsure = message.version < HttpVersion11 if chunked else length is None
+    return Head(status, headers, length, message.should_close or unsure, head)
 
 
 def _read_generously(head: bytes) -> Head:
-    """Parse a head that aiohttp's parser refuses, such as one with two lengths; what that accepts is accepted here, too.
+    """Parse a head that aiohttp's parser refuses, such as one with two equal lengths, if the end of its body is certain.
 
-    Contradictory lengths are refused: the end of the body would be a guess.
+    Its connection is not used again.
     """
+    head = readable(head)
     made = response(head, None)
-    announced = {one.strip() for one in made.headers.get_all("Content-Length", ())}
-    if made.length is not None and (len(announced) > 1 or not all(map(_LENGTH.fullmatch, announced))):
-        raise UnfitAnswerError(_CONTRADICTS)
-    length = None if made.chunked else made.length
-    return Head(made.status, tuple(made.getheaders()), length, made.will_close, head)
+    if is_chunked(made.headers.get_all("Transfer-Encoding", ())) != made.chunked:
+        raise UnfitAnswerError(CODED)
+    announced = None if made.chunked else one_length(made.headers.get_all("Content-Length", ()))
+    length = 0 if made.status in _EMPTY else announced
+    return Head(made.status, tuple(made.getheaders()), length, closes=True, bytes=head)
 
 
 class _ArrivedBody:

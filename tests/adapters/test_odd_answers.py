@@ -189,7 +189,10 @@ async def test_a_blob_without_a_length_ends_when_its_server_says_so(script: Scri
             transfer.close()
 
 
-@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip\r\nTransfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "coding",
+    ["gzip", "gzip, chunked", "chunked, chunked", "gzip\r\nTransfer-Encoding: chunked"],
+)
 @every_client
 async def test_an_unrequested_transfer_coding_is_reported(send: Send, coding: str) -> None:
     """Its bytes are not those of the blob; one client passed them on with the chunk sizes."""
@@ -203,7 +206,11 @@ async def test_an_unrequested_transfer_coding_is_reported(send: Send, coding: st
     assert caught.value.failure.message.startswith("registry 'reg.test' sent its body in a transfer coding")
 
 
-@pytest.mark.parametrize("lengths", [("5", "10"), ("10", "5"), ("1_0",), ("+5",)], ids=str)
+@pytest.mark.parametrize(
+    "lengths",
+    [("5", "10"), ("10", "5"), ("1_0",), ("+5",), ("-5",), ("five",), ("5, 6",), ("²",), ("5;x",), ("",)],
+    ids=str,
+)
 @every_client
 async def test_lengths_that_contradict_each_other(send: Send, lengths: tuple[str, ...]) -> None:
     """It is unknown where such a body ends and the next answer begins."""
@@ -214,6 +221,68 @@ async def test_lengths_that_contradict_each_other(send: Send, lengths: tuple[str
 
     with Scripted(script) as server, pytest.raises(Failed):
         await send(request(server.url, OWN))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["garbage", "Content-Type : a/b", 'ETag: "a\rb"\r\nX', " folded", "Transfer-Encoding: gzip"],
+    ids=["word", "space", "return", "folded", "coded"],
+)
+@every_client
+async def test_a_line_that_is_not_a_field_hides_no_length(send: Send, line: str) -> None:
+    """The standard library ended the head there: the length was lost, and a body that broke off looked whole."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 1000\r\n\r\n", b"short")
+
+    with Scripted(script) as server, pytest.raises(Failed) as caught:
+        await send(request(server.url, OWN))
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
+    ],
+    ids=["chunks of HTTP/1.0", "chunks and a length", "two lengths"],
+)
+async def test_a_connection_on_which_others_may_have_seen_another_end_is_not_used_again(head: str) -> None:
+    """RFC 9112, section 6.1 and 6.3: what follows could be an answer to somebody else's question."""
+
+    def script(wire: Wire) -> None:
+        while True:
+            wire.head()
+            wire.send(head)
+
+    with Scripted(script) as server:
+        async with Pump() as pump:
+            for _ in range(2):
+                transfer = await pump.open(get(server.url), "reg.test")
+                found = transfer.whole if transfer.whole is not None else b"".join(await pieces(transfer))
+                assert found == b"hello"
+                transfer.close()
+        assert server.connections == 2
+
+
+async def test_nor_is_one_of_the_other_client() -> None:
+    """The same for manifests."""
+
+    def script(wire: Wire) -> None:
+        while True:
+            wire.head()
+            wire.send(
+                "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            )
+
+    with Scripted(script) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            for _ in range(2):
+                assert (await client.forward(request(server.url, OWN), None, limit=100)).body == b"hello"
+        assert server.connections == 2
 
 
 async def test_a_reset_after_the_last_byte_does_no_harm() -> None:
