@@ -33,7 +33,9 @@ class _Compiled(NamedTuple):
 
     def decides(self, method: str, target: Target) -> bool:
         """Whether it is about a URL."""
-        return self.objects is not None and method in self.rule.methods and self.objects.covers(target)
+        if self.objects is None or method not in self.rule.methods:
+            return False
+        return self.objects.forbids(target) if self.rule.action == "deny" else self.objects.covers(target)
 
     def names(self, registry: Authority, repository: RepositoryName, operation: Operation) -> bool:
         """Whether it is about an operation on a repository."""
@@ -146,7 +148,10 @@ def split_scope(scope: str) -> Repository:
 def _compiled(rule: ActionRule) -> _Compiled:
     registries = Registries(rule.registry)
     name = in_library(rule.repository) if registries.is_hub else rule.repository
-    return _Compiled(rule, registries, name, None if rule.url is None else object_pattern(rule.url))
+    objects = None if rule.url is None else object_pattern(rule.url)
+    if objects is not None and rule.action == "deny":
+        objects = objects.denying()
+    return _Compiled(rule, registries, name, objects)
 
 
 def _lists_scopes(found: _Compiled, registry: Authority) -> bool:

@@ -8,6 +8,9 @@
 
 A pattern without a query matches URLs without one: on many servers a query selects something else (``?acl``,
 ``?versionId=``, ``?list-type=2``). A path that can be read in two ways is matched by no pattern.
+
+Paths are compared decoded: ``/p/%61`` is ``/p/a``. What is denied is denied in every spelling by which a server may know it:
+with a query, in another case, and with parameters behind a semicolon.
 """
 
 import re
@@ -22,6 +25,11 @@ from credproxy.core.policy.globs import includes, matches
 
 _PATTERN = re.compile(r"(https?)://([^/?#]+)/([A-Za-z0-9._~!$&'()+,;=:@%*?-][A-Za-z0-9._~!$&'()+,;=:@%*/-]*)(\?\*)?")
 _WILD = re.compile(r"[*?%]")
+_LITERAL = str.maketrans({"*": "\ue000", "?": "\ue001"})
+"""An asterisk and a question mark of a name, as a pattern writes them ``%2A`` and ``%3F``: private characters, which no name has."""
+
+_PIECE = re.compile(r"[^*?]+")
+_PARAMETERS = re.compile(r";[^/]*")
 _UNCLEAR = re.compile(
     r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}"
 )  # in a decoded segment: others may read it differently
@@ -32,7 +40,7 @@ class ObjectPattern(NamedTuple):
 
     Attributes:
         origin: ``scheme://authority``, canonical: never a pattern.
-        path: a pattern for what follows the first slash.
+        path: a pattern for what follows the first slash, decoded.
         queries: whether URLs with a query match as well.
     """
 
@@ -48,6 +56,20 @@ class ObjectPattern(NamedTuple):
             and target.origin == self.origin
             and (self.queries or not target.query)
             and matches(self.path, name)
+        )
+
+    def denying(self) -> "ObjectPattern":
+        """The same where it denies: a server may ignore a query."""
+        return self._replace(queries=True)
+
+    def forbids(self, target: Target) -> bool:
+        """Whether a URL may be one of them to some server, which ignores the case of letters or what follows a semicolon."""
+        name = _name(target)
+        if name is None or target.origin != self.origin:
+            return False
+        names = {name, _PARAMETERS.sub("", name)}
+        return any(matches(self.path, one) for one in names) or any(
+            matches(self.path.casefold(), one.casefold()) for one in names
         )
 
     def meets(self, other: "ObjectPattern") -> bool:
@@ -73,7 +95,8 @@ def object_pattern(text: str) -> ObjectPattern | None:
     scheme, authority, path, queries = parts.groups()
     if canonical_authority(authority, scheme) != authority or _segments(path) is None:
         return None
-    return ObjectPattern(f"{scheme}://{authority}", path, bool(queries))
+    decoded = _PIECE.sub(lambda piece: _decoded(piece[0]), path)
+    return ObjectPattern(f"{scheme}://{authority}", decoded, bool(queries))
 
 
 def is_object(target: Target) -> bool:
@@ -84,7 +107,11 @@ def is_object(target: Target) -> bool:
 def _name(target: Target) -> str | None:
     if target.form is not Form.URL or target.scheme not in {"http", "https"} or _segments(target.path[1:]) is None:
         return None
-    return target.path[1:]
+    return _decoded(target.path[1:])
+
+
+def _decoded(text: str) -> str:
+    return unquote(text).translate(_LITERAL)
 
 
 def _segments(path: str) -> tuple[str, ...] | None:

@@ -34,6 +34,15 @@ BUCKET = "https://bucket.s3.eu-west-1.amazonaws.com"
         ("/p/*", "/p/a/b", False),
         ("/p/*.tar", "/p/a.tar", True),
         ("/p/a%20b", "/p/a%20b", True),
+        ("/p/a", "/p/%61", True),
+        ("/p/%61", "/p/a", True),
+        ("/p/a%2Ab", "/p/a*b", True),
+        ("/p/a%2Ab", "/p/a%2ab", True),
+        ("/p/a%2Ab", "/p/axb", False),
+        ("/p/a%3Fb", "/p/a%3fb", True),
+        ("/p/a*b", "/p/a%2Ab", True),
+        ("/p/a", "/p/%25%36%31", False),
+        ("/p/a", "/p/A", False),
         ("/p/**", "/p/a?acl", False),
         ("/p/**?*", "/p/a?versionId=1", True),
         ("/p/**?*", "/p/a", True),
@@ -118,6 +127,37 @@ def test_the_first_rule_decides() -> None:
         assert failure.message.startswith(message)
         assert failure.hint.endswith(hint)
         assert "canary" not in str(failure)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/p/secret/a",
+        "/p/s%65cret/a",
+        "/%70/secret/%61",
+        "/p/Secret/a",
+        "/P/SECRET/a",
+        "/p/S%45cret/a",
+        "/p/secret;v=1/a",
+        "/p;x/secret/a",
+        "/p/secret/a?x-id=GetObject",
+        "/p/secret/a?",
+    ],
+)
+def test_what_is_denied_is_denied_in_every_spelling(url: str) -> None:
+    """A server decodes, and may ignore case, parameters and a query; what is allowed has to be as the rule says."""
+    policy = Policy(
+        (
+            ActionRule("deny", url=f"{BUCKET}/p/secret/**"),
+            ActionRule("allow", url=f"{BUCKET}/**?*"),
+        ),
+        Router(()),
+    )
+    with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
+        policy.permit_object(parse_uri(BUCKET + url), "GET")
+    with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
+        policy.grants(parse_uri(BUCKET + url))
+    policy.permit_object(parse_uri(f"{BUCKET}/p/secrets/a"), "GET")
 
 
 def test_an_unconfigured_object_gets_nothing_and_is_not_an_error() -> None:
