@@ -34,6 +34,9 @@ API_HEADERS: Final = (
 """With every request to the API that is ours. Source: docs.github.com/rest, "Getting started with the REST API"."""
 
 _TENANTS = ".ghe.com"
+_PACKAGES = ".pkg.github.com"
+"""Of GitHub's registries of packages, for Maven, npm, NuGet and Ruby."""
+
 _DOWNLOAD = re.compile(r"/([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)/releases/(?:latest/download|download/(.+))/([^/]+)")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _API = ("api", "v3")
@@ -78,7 +81,7 @@ def is_tenant(host: str) -> bool:
 
 def login_host(host: str) -> str:
     """Give the name under which gh keeps the login for a host: ``api.acme.ghe.com`` takes that of ``acme.ghe.com``."""
-    if host in HOSTS:
+    if host in HOSTS or host.endswith(_PACKAGES):
         return PUBLIC
     first, _, rest = host.partition(".")
     return rest if first in PARTS and rest.count(".") > is_tenant(host) else host

@@ -37,6 +37,7 @@ class AzureHost(DressedHost, frozen=True, tag_field="provider", tag="azure"):
     """Azure Storage and Azure DevOps: a token of the login of az, of the environment, or of the machine."""
 
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    ignores_case: ClassVar[bool] = True
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "login of Azure's"
     empty: ClassVar[str] = "holds no token"

@@ -40,6 +40,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         answers: whether its hosts can get a credential at all.
         is_registry: whether it is for the API of registries alone, and not for objects beside it.
         shows_hosts: whether its client certificate is for its hosts, and not for a server that is asked for them.
+        ignores_case: whether its servers take a path in another case for the same one.
         for_one_url: whether its answers are signatures, each for one URL alone.
         login_example: how a person logs in with ``credproxy login``, for ``--help``; "" if that is done elsewhere.
         login_asks: what is typed: a password, for a user whose name is typed as well, or a token.
@@ -48,6 +49,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     source_keys: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar[bool] = True
     is_registry: ClassVar[bool] = False
+    ignores_case: ClassVar[bool] = False
     for_one_url: ClassVar[bool] = False
     shows_hosts: ClassVar[bool] = True
     login_example: ClassVar[str] = ""

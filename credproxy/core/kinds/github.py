@@ -46,6 +46,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
     """GitHub: releases, archives, files and its API. A rule for an owner answers wherever the owner's files are served."""
 
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    ignores_case: ClassVar[bool] = True
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "token"
     empty: ClassVar[str] = "holds no token"
@@ -139,8 +140,11 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             return
         if host != PUBLIC and not is_tenant(host):
             if path:  # an Enterprise server has all on one host, unless it isolates subdomains
-                yield from (f"{host}/{part}/{path}" for part in ("api/v3/repos", "raw", "codeload"))
+                parts = ("api/v3/repos", "raw", "codeload", *(() if "/" in path else ("api/v3/orgs", "api/v3/users")))
+                yield from (f"{host}/{part}/{path}" for part in parts)
             return
         api, raw, codeload, uploads = HOSTS[1:] if host == PUBLIC else (f"{part}.{host}" for part in PARTS)
         for other, below in ((api, "/repos"), (raw, ""), (codeload, ""), (uploads, "/repos")):
             yield f"{other}{below}/{path}" if path else other
+        if path and "/" not in path:
+            yield from (f"{api}/{below}/{path}" for below in ("orgs", "users"))

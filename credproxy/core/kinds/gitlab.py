@@ -54,6 +54,7 @@ _API, _PYPI, _WEB = "api", "pypi", "web"
 class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     """GitLab: packages, archives, files. ``header`` is for a token whose prefix does not tell its kind."""
 
+    ignores_case: ClassVar[bool] = True
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "token"
     empty: ClassVar[str] = "holds no token"

@@ -40,6 +40,7 @@ _OWNER: Final = 2
 class HuggingfaceHost(DressedHost, frozen=True, tag_field="provider", tag="huggingface"):
     """Hugging Face's Hub. A rule for an owner answers wherever the owner's models, datasets and spaces are."""
 
+    ignores_case: ClassVar[bool] = True
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "token"
     empty: ClassVar[str] = "holds no token"

@@ -9,6 +9,7 @@
     *                       every other host
     ghcr.io/v2/org          any of these with a path: whole segments; within one host the longest wins
 
+On hosts whose servers ignore the case of a path, such as github.com, so do these: an owner's other spelling is the same owner.
 A literal target (SC-6a) is matched only by exactly the same text, never through a wildcard.
 Source: docs/reference/configuration.md, SC-13.
 """
@@ -23,7 +24,7 @@ from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import DEFAULT_PORTS, canonical_authority, is_socket
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.kinds import HostRule
+from credproxy.core.kinds import BUILTIN, HostRule
 
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern without being one
@@ -60,6 +61,8 @@ class Router:
     def __init__(self, rules: Sequence[HostRule], builtin: Sequence[HostRule] = ()) -> None:
         self._written = _RulesOfHost(rules)
         self._builtin = _RulesOfHost(builtin, shared=True)
+        folding = (rule for rule in (*rules, *BUILTIN) if rule.ignores_case)
+        self._folding = frozenset(match_key(match)[0] for rule in folding for match in rule.matches()) - {("*", None)}
         self.builtin = frozenset(rule.match for rule in builtin)
 
     def key(self, rule: HostRule) -> str:
@@ -72,9 +75,10 @@ class Router:
         Also None if the target's path can be read in two ways and there is a rule for a path nearby: which of the rules
         applies would then depend on the reader (SC-7, T14).
         """
-        rule, clear = self._written.match(target)
+        fold = not self._folding.isdisjoint(_candidates(target))
+        rule, clear = self._written.match(target, fold=fold)
         # ``grpc:`` travels in the clear, which nobody has agreed to who has written no rule.
-        return self._builtin.match(target)[0] if rule is None and clear and target.scheme != "grpc" else rule
+        return self._builtin.match(target, fold=fold)[0] if rule is None and clear and target.scheme != "grpc" else rule
 
     def near(self, target: Target) -> tuple[str, ...]:
         """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""
@@ -121,8 +125,13 @@ class _RulesOfHost:
                     taken.add((host, segments))
                     self._places.setdefault(host, []).append(_PathPrefix(segments, rule))
 
-    def match(self, target: Target) -> tuple[HostRule | None, bool]:
-        """The most specific rule, and False if the path can be read in two ways and there is a rule for a path nearby."""
+    def match(self, target: Target, *, fold: bool) -> tuple[HostRule | None, bool]:
+        """The most specific rule, and False if the path can be read in two ways and there is a rule for a path nearby.
+
+        Args:
+            target: of the question.
+            fold: its server ignores the case of paths.
+        """
         for host in _candidates(target):
             places = self._places.get(host)
             if places is None:
@@ -131,7 +140,12 @@ class _RulesOfHost:
                 segments = _segments(target.path)
                 if segments is None:
                     return None, False
-                places = [place for place in places if place.segments == segments[: len(place.segments)]]
+                without = tuple(segment.partition(";")[0] for segment in segments)
+                found = _nearest(places, segments, fold=fold)
+                named = bool(found) and any(";" in segment for segment in found[0].segments)
+                if not named and found != _nearest(places, without, fold=fold):
+                    return None, False  # some servers ignore what follows a semicolon
+                places = found
             if self._shared:
                 places = [place for place in places if place.rule.claims(target)]
             if places:
@@ -167,6 +181,16 @@ def _candidates(target: Target) -> Iterator[_Host]:
         yield f"*{host[dot:]}", None
         dot = host.find(".", dot + 1)
     yield "*", None
+
+
+def _nearest(places: list[_PathPrefix], segments: tuple[str, ...], *, fold: bool) -> list[_PathPrefix]:
+    """Those that a path is in, the longest first; of two that differ in case alone, the one that is written as the path is."""
+    found = [place for place in places if place.segments == segments[: len(place.segments)]]
+    if not fold:
+        return found
+    folded = tuple(map(str.casefold, segments))
+    also = (place for place in places if tuple(map(str.casefold, place.segments)) == folded[: len(place.segments)])
+    return sorted((*found, *(place for place in also if place not in found)), key=lambda place: -len(place.segments))
 
 
 def match_key(text: str) -> tuple[_Host, tuple[str, ...]]:

@@ -8,6 +8,8 @@ from hypothesis import given, reject, strategies as st
 from credproxy.core.ask.docker_hub import HUB
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.policy.routing import Router, is_exact
 
@@ -125,6 +127,47 @@ def test_path_of_two_readings_gets_no_rule_where_paths_matter(path: str) -> None
     """T14: Which rule applies must not depend on the parser; without path rules the provider decides."""
     assert winner(["r.test", "r.test/v2/private", "*"], f"https://r.test{path}") is None
     assert winner(["r.test"], f"https://r.test{path}") == "r.test"
+
+
+@pytest.mark.parametrize("path", ["/team-a;x/a", "/team-a;/a", "/v2/x;y/a"])
+def test_parameters_in_a_segment_that_a_rule_is_about_are_two_readings(path: str) -> None:
+    """Some servers take ``team-a;x`` for ``team-a``; behind what the rules are about they do no harm."""
+    assert winner(["r.test", "r.test/team-a", "r.test/v2/x"], f"https://r.test{path}") is None
+    assert winner(["r.test", "r.test/team-a"], "https://r.test/team-a/f;x") == "r.test/team-a"
+    assert winner(["r.test", "r.test/team-a"], "https://r.test/f;x") == "r.test"
+
+
+@pytest.mark.parametrize(
+    ("matches", "uri", "expected"),
+    [
+        (["github.com", "github.com/Acme"], "https://github.com/acme/x", "github.com/Acme"),
+        (["github.com", "github.com/acme"], "https://GITHUB.com/ACME/x", "github.com/acme"),
+        (["github.com/acme", "github.com/Acme"], "https://github.com/Acme/x", "github.com/Acme"),
+        (["github.com/acme", "github.com/ACME/r"], "https://github.com/Acme/R/x", "github.com/ACME/r"),
+        (["github.com/acme"], "https://github.com/acme2", None),
+        (["gitlab.com/api/v4/groups/Acme"], "https://gitlab.com/api/v4/groups/acme", "gitlab.com/api/v4/groups/Acme"),
+        (["huggingface.co/Acme"], "https://huggingface.co/acme/m", "huggingface.co/Acme"),
+        (["dev.azure.com/Acme"], "https://dev.azure.com/acme/p", "dev.azure.com/Acme"),
+        (["acme.ghe.com/Org"], "https://acme.ghe.com/org/r", "acme.ghe.com/Org"),
+        (["r.test/Acme"], "https://r.test/acme", None),
+        (["storage.googleapis.com/b/Team"], "https://storage.googleapis.com/b/team/o", None),
+    ],
+)
+def test_where_servers_ignore_the_case_of_a_path_rules_do(matches: list[str], uri: str, expected: str | None) -> None:
+    """Whatever kind the rule is of: the owner's other spelling would get the login of everybody else."""
+    assert winner(matches, uri) == expected
+
+
+def test_a_kind_says_that_of_a_host_of_ones_own() -> None:
+    """Then it holds for all rules for that host, and for no other host."""
+    rules: list[HostRule] = [
+        GithubHost("ghe.corp.test"),
+        NoneHost("ghe.corp.test/Secret"),
+        NoneHost("other.test/Secret"),
+    ]
+    router = Router(rules)
+    assert router.match(parse_uri("https://ghe.corp.test/secret/r")) is rules[1]
+    assert router.match(parse_uri("https://other.test/secret/r")) is None
 
 
 @pytest.mark.parametrize(
