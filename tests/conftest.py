@@ -82,11 +82,17 @@ def _no_blocking_calls() -> Iterator[None]:
     # Rare operations on a socket's own file are not worth a thread.
     with blockbuster_ctx(
         "credproxy",
-        excluded_modules=["credproxy.server.listener", "credproxy.server.sandboxed", "credproxy.daemon.listeners"],
+        excluded_modules=[
+            "credproxy.server.listener",
+            "credproxy.server.sandboxed",
+            "credproxy.daemon.listeners",
+            "credproxy.daemon.sockets",
+        ],
     ) as guard:
         guard.functions["os.readlink"].can_block_in(
             "credproxy/server/namespaces.py", {"namespaces", "program"}
         )  # /proc is not a disk
+        guard.functions["os.stat"].can_block_in("credproxy/daemon/sockets.py", {"open_actions_late"})  # as above
         guard.functions["io.TextIOWrapper.read"].can_block_in("credproxy/adapters/resident_memory.py", {"resident"})
         yield
 

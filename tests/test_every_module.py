@@ -86,7 +86,6 @@ THROUGH = {
     "core.formats.toml_text": "core/config/test_parse.py",
     "core.ask.urls": "core/config/test_parse.py",
     "daemon.socket_servers": "e2e/test_daemon.py",
-    "daemon.serve_options": "e2e/test_daemon.py",
     "daemon.passing_server": "e2e/test_carriers.py",
     "daemon.unconfigured": "e2e/test_daemon.py",
     "daemon.tcp_listener": "e2e/test_actions.py",

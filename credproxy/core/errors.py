@@ -146,6 +146,12 @@ class Unfit(Failed):
     """This process cannot serve the way it was started, and starting it again the same way would not help (P13)."""
 
 
+def in_words(error: OSError) -> str:
+    """What the system says, and of which file, if it says that."""
+    place = "" if error.filename is None else f": {error.filename!r}"
+    return f"{(error.strerror or 'the system gives no reason').lower()}{place}"
+
+
 def failed(
     code: Code, message: str, *, hint: str = "", retry_after: float | None = None, inside: bool = False
 ) -> Failed:

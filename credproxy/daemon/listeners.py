@@ -3,11 +3,12 @@
 import os
 import socket
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import Protocol
 
 import structlog
 
-from credproxy.core.errors import Failed
+from credproxy.core.errors import Failed, in_words
 from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.in_place_restart import Kept
 from credproxy.daemon.service_manager import Announcer
@@ -18,6 +19,9 @@ from credproxy.server.peer import Gate
 
 _LOOKS = 60.0
 """Seconds between two checks of the sockets' files (P1); without a watchdog, the only thing that wakes an idle daemon."""
+
+_TRIES = 10.0
+"""The same while a socket is missing that could not be made at the start: it is made as soon as that is possible."""
 
 log = structlog.get_logger("credproxy.daemon")
 
@@ -136,23 +140,41 @@ class ServedSockets:
         clock: for the time between checks.
         announcer: told of a socket that callers do not find.
         stop: ends the daemon when nobody reaches it any more.
+        late: makes the door that could not be made at the start, and gives None as long as that is so; None if none is missing.
     """
 
     def __init__(
-        self, doors: Sequence[ServedSocket], *, clock: Clock, announcer: Announcer, stop: Callable[[], None]
+        self,
+        doors: Sequence[ServedSocket],
+        *,
+        clock: Clock,
+        announcer: Announcer,
+        stop: Callable[[], None],
+        late: Callable[[], ServedSocket | None] | None = None,
     ) -> None:
         self._doors = list(doors)
         self._clock = clock
         self._announcer = announcer
         self._stop = stop
+        self._late = late
         self._lost: set[str] = set()
 
     async def keep(self) -> None:
         """Check each door from time to time, for ever."""
         while True:
-            await self._clock.sleep(_LOOKS)
+            await self._clock.sleep(_LOOKS if self._late is None else _TRIES)
             for door in tuple(self._doors):
                 await self._look(door)
+            await self._open_late()
+
+    async def _open_late(self) -> None:
+        door = None if self._late is None else self._late()
+        if door is None:
+            return
+        await door.open()
+        self._doors.append(door)
+        self._late = None
+        log.info("socket opened", socket=door.path)
 
     async def _look(self, door: ServedSocket) -> None:
         standing = door.standing()
@@ -180,7 +202,9 @@ class ServedSockets:
             self._stop()
 
     async def _mend(self, door: ServedSocket, standing: Standing) -> None:
-        hint = f"systemctl --user restart {door.unit}" if door.unit else "credproxy serve, once the reason is gone"
+        # One that is ours is made again without anybody's help, and a second daemon would only find that this one runs.
+        again = f"ls -ld {quote(os.path.dirname(door.path))}; it is tried again each minute"  # noqa: PTH120  text
+        hint = f"systemctl --user restart {door.unit}" if door.unit else again
         reason = standing.value
         try:
             if await door.restore():
@@ -193,7 +217,7 @@ class ServedSockets:
         except Failed as error:
             reason, hint = error.failure.message, error.failure.hint
         except OSError as error:
-            reason = f"{error.strerror}: {error.filename!r}"
+            reason = in_words(error)
         if door.name not in self._lost:
             self._lost.add(door.name)
             log.error("socket lost", socket=door.path, reason=reason, hint=hint)

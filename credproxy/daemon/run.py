@@ -19,7 +19,7 @@ from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.adapters.own_metadata import own_copy, requirement
 from credproxy.adapters.sd_notify import Notifier
-from credproxy.core.errors import Failed, Failure, Unfit
+from credproxy.core.errors import Failed, Failure, Unfit, in_words
 from credproxy.core.paths import log_file
 from credproxy.daemon.in_place_restart import Departure, Kept, Succession, become
 from credproxy.daemon.listeners import ServedSocket, ServedSockets
@@ -72,7 +72,7 @@ def _succeed(options: ServeOptions, kept: Sequence[Kept]) -> int:
     try:
         become(options.program, options.arguments, kept=kept, environ=options.environ)
     except OSError as error:
-        sys.stderr.write(f"credproxy: the installed program does not start: {error.strerror}: {error.filename!r}\n")
+        sys.stderr.write(f"credproxy: the installed program does not start: {in_words(error)}\n")
         return 1
 
 
@@ -111,7 +111,7 @@ def _complain(error: Failed | OSError) -> None:
     if isinstance(error, Failed):
         log.error("cannot start", code=error.failure.code.value, reason=error.failure.message, hint=error.failure.hint)
     else:
-        log.error("cannot start", reason=f"{error.strerror}: {error.filename!r}")
+        log.error("cannot start", reason=in_words(error), hint="credproxy doctor")
 
 
 async def _serve(
@@ -155,13 +155,15 @@ async def _serve(
             await door.open()
         await port.open()
         await stack.enter_async_context(front.carriers)
-        keeper = ServedSockets(doors, clock=clock, announcer=announcer, stop=departure.end)
+        keeper = ServedSockets(doors, clock=clock, announcer=announcer, stop=departure.end, late=front.late)
         relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock=clock)
-        kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief, succession.watch())]
+        keeping = group.create_task(keeper.keep())
+        kept = [group.create_task(work) for work in (announcer.beat(clock), relief, succession.watch())]
         _say_ready(doors, announcer)
         if service.serves_actions:
             kept.append(group.create_task(front.carriers.warm_up()))
         await departure.wait(front.carriers.count_downloads, clock.sleep)
+        keeping.cancel()  # or it would put back what is closed now
         announcer.stopping()
         leaving = group.create_task(_leave(front, service, departure))
         _on_signals(leaving.cancel)  # the second signal means: do not wait (P5)

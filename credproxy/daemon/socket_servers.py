@@ -20,12 +20,13 @@ from credproxy.daemon.logs import Logs
 from credproxy.daemon.passing_server import PassingServer
 from credproxy.daemon.reload import Service
 from credproxy.daemon.serve_options import ServeOptions
-from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets
+from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_actions_late
 from credproxy.daemon.tcp_listener import CONNECTIONS, TcpListener
 from credproxy.ports.clock import Clock
 from credproxy.server.answer_memo import Memo
 from credproxy.server.broker_authorizer import BrokerAuthorizer
 from credproxy.server.helper_api import HelperApi, ReportedState
+from credproxy.server.listener import Bound, Listener
 from credproxy.server.namespaces import own_namespaces
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
@@ -33,11 +34,15 @@ from credproxy.server.protocol import GatedServer
 
 
 class Front(NamedTuple):
-    """What callers meet: a door for each socket, perhaps a port, and the carriers behind both."""
+    """What callers meet: a door for each socket, perhaps a port, and the carriers behind both.
+
+    ``late`` makes the door of the actions socket that could not be bound at the start; None if it was, or is not ours to bind.
+    """
 
     doors: list[ServedSocket]
     port: TcpListener
     carriers: Carriers
+    late: Callable[[], ServedSocket | None] | None = None
 
 
 def build_front(
@@ -107,7 +112,8 @@ def build_front(
             short=service.broker.relieve,
         )
         doors.append(ServedSocket(HELPER, sockets.helper, server=server, backlog=limits.backlog))
-    if sockets.actions is not None:
+    missing = sockets.actions is None and isinstance(sockets.helper, Bound)
+    if sockets.actions is not None or missing:
         passing = PassingServer(
             carriers,
             gate=_gate(options, service.settings),
@@ -115,7 +121,14 @@ def build_front(
             audit=service.audit,
             own=own,
         )
-        doors.append(ServedSocket(ACTIONS, sockets.actions, server=passing, backlog=limits.backlog))
+
+    def of_actions(listener: Listener | None) -> ServedSocket | None:
+        if listener is None or passing is None:
+            return None
+        doors.append(door := ServedSocket(ACTIONS, listener, server=passing, backlog=limits.backlog))
+        return door
+
+    of_actions(sockets.actions)
 
     def of_port(port: int) -> PassingServer:
         # The token identifies the user: nothing else is known about the caller on a port.
@@ -123,8 +136,13 @@ def build_front(
         gate = Gate(os.getuid())
         return PassingServer(carriers, gate=gate, limit=CONNECTIONS, audit=service.audit, port=port, known=known)
 
-    _watch(metrics, {door.name: door.server for door in doors}, service, carriers, logs)
-    return Front(doors, TcpListener(service, of_port), carriers)
+    _watch(metrics, {door.name: door.server for door in doors} | _named(passing), service, carriers, logs)
+    late = (lambda: of_actions(open_actions_late(options))) if missing else None
+    return Front(doors, TcpListener(service, of_port), carriers, late)
+
+
+def _named(passing: PassingServer | None) -> dict[str, Serves]:
+    return {} if passing is None else {ACTIONS: passing}
 
 
 def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> Carriers:

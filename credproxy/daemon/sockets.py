@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
+from credproxy.core.errors import Code, Failed, Failure, Unfit, failed, in_words
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.limits import BACKLOG
@@ -71,13 +71,24 @@ def _complete(options: ServeOptions, handed: dict[str, Listener]) -> Sockets:
         raise _unfit(
             "only the actions socket was handed over", f"systemctl --user enable --now {socket_unit('helper')}"
         )
-    if actions is None:
+    if actions is None and isinstance(helper, Bound):
+        # A predecessor of this daemon made that one, and had no other to leave: no service manager makes any here.
+        actions = _bind_actions(options)
+    elif actions is None:
         hint = "systemctl --user enable --now credproxy-actions.socket"
         log.warning("no actions socket", socket=None, reason="it was not handed over", hint=hint)
     return Sockets(helper, actions)
 
 
-def _bind(options: ServeOptions, *, actions: bool) -> Bound:
+def open_actions_late(options: ServeOptions) -> Bound | None:
+    """Bind the actions socket that could not be bound at the start; None as long as that is so."""
+    try:
+        return _bind(options, actions=True, meek=True)
+    except (AlreadyRunning, Failed, OSError):
+        return None  # the log has the reason since the start
+
+
+def _bind(options: ServeOptions, *, actions: bool, meek: bool = False) -> Bound:
     variable = "CREDPROXY_ACTIONS_SOCKET" if actions else "CREDPROXY_SOCKET"
     path = _path(options, actions=actions)
     usual = path == _usual(options, variable, actions=actions)
@@ -87,7 +98,7 @@ def _bind(options: ServeOptions, *, actions: bool) -> Bound:
         raise failed(
             Code.CONFIG_INVALID, message, hint=f"for a daemon of this sandbox, set {variable} to a path of its own"
         )
-    return bind(path, backlog=BACKLOG, variable=variable)
+    return bind(path, backlog=BACKLOG, variable=variable, meek=meek)
 
 
 def _is_outsiders(options: ServeOptions, path: str) -> bool:
@@ -126,7 +137,7 @@ def _bind_actions(options: ServeOptions) -> Bound | None:
     except Failed as error:
         reason, hint = error.failure.message, error.failure.hint
     except OSError as error:
-        reason, hint = f"{error.strerror}: {error.filename!r}", "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
+        reason, hint = in_words(error), "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
     log.warning("no actions socket", socket=path, reason=reason, hint=hint)
     return None
 

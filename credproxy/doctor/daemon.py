@@ -144,7 +144,13 @@ def _not_running(facts: Facts) -> Iterator[Finding]:
 
 def _place(door: SocketState, me: int) -> Iterator[Finding]:
     where = door.directory
-    if where.is_directory and where.uid not in {0, me}:
+    variable = "CREDPROXY_SOCKET" if door.name == "helper" else "CREDPROXY_ACTIONS_SOCKET"
+    if where.is_everybodys:
+        yield topic.error(
+            f"the directory of the {door.name} socket, {where.path!r}, is for everybody: others can put a socket there",
+            f"unset {variable}, or set it to a path in a directory of its own",
+        )
+    elif where.is_directory and where.uid not in {0, me}:
         yield topic.error(
             f"the directory of the {door.name} socket, {where.path!r}, belongs to uid {where.uid}: "
             "its owner decides who answers there",
@@ -171,13 +177,15 @@ def _place(door: SocketState, me: int) -> Iterator[Finding]:
             f"chmod 600 {quote(found.path)}",
         )
     elif found.there and not found.is_socket:
-        variable = "CREDPROXY_SOCKET" if door.name == "helper" else "CREDPROXY_ACTIONS_SOCKET"
         yield topic.error(f"{found.path!r} is not a socket", f"set {variable} to another path")
 
 
 def _answer(door: SocketState, facts: Facts) -> Iterator[Finding]:
     reply, path = door.reply, door.socket.path
-    restart = f"systemctl --user restart {door.unit}" if door.unit in facts.units else "credproxy serve"
+    running = (
+        "credproxy restart" if facts.helper.served else "credproxy serve"
+    )  # beside one that runs, another ends at once
+    restart = f"systemctl --user restart {door.unit}" if door.unit in facts.units else running
     match reply.outcome:
         case SocketOutcome.ANSWERED if reply.status == HTTPStatus.OK:
             yield from _listener(door, facts)

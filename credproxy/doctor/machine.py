@@ -45,6 +45,11 @@ class PathState:
         return stat.S_ISDIR(self.mode)
 
     @property
+    def is_everybodys(self) -> bool:
+        """Whether it is a directory in which everybody may make files, such as /tmp: its mode must stay as it is."""
+        return self.is_directory and bool(self.mode & stat.S_ISVTX) and bool(self.mode & 0o022)
+
+    @property
     def is_socket(self) -> bool:
         """Whether it is a socket."""
         return stat.S_ISSOCK(self.mode)

@@ -64,12 +64,18 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 def _runtime(facts: Facts) -> Iterator[Finding]:
     place = facts.runtime
+    # Without it, credproxy looks at /run/user/UID, and uses the home directory where that does not exist.
+    unset = "unset XDG_RUNTIME_DIR"
     if place is not None and not place.is_directory:
-        yield topic.warning(f"XDG_RUNTIME_DIR is {place.path!r}, which is not a directory", "loginctl enable-linger")
+        mine = place.path.rstrip("/") == f"/run/user/{facts.me}"
+        yield topic.warning(
+            f"XDG_RUNTIME_DIR is {place.path!r}, which is not a directory", "loginctl enable-linger" if mine else unset
+        )
+    elif place is not None and place.is_everybodys:
+        yield topic.error(f"XDG_RUNTIME_DIR is {place.path!r}, which is for everybody", unset)
     elif place is not None and place.uid != facts.me:
         yield topic.error(
-            f"XDG_RUNTIME_DIR is {place.path!r}, which belongs to uid {place.uid}: did su or sudo keep it?",
-            f"export XDG_RUNTIME_DIR=/run/user/{facts.me}",
+            f"XDG_RUNTIME_DIR is {place.path!r}, which belongs to uid {place.uid}: did su or sudo keep it?", unset
         )
     elif place is not None and place.mode & 0o022:
         yield topic.error(f"others can write to XDG_RUNTIME_DIR, {place.path!r}", f"chmod 700 {quote(place.path)}")

@@ -97,6 +97,10 @@ extern char **environ;
 
 /* Hints that are used twice. */
 static const char RESTART[] = "ask again; restart the daemon if `credproxy status` does not answer either";
+static const char OWN_PLACE[] = "set XDG_RUNTIME_DIR or CREDPROXY_SOCKET to a place of your own";
+static const char SYSTEM_SERVICE[] =
+    "as root, start its service with `systemctl start credproxy.socket`, or set CREDPROXY_SOCKET to a place of your own";
+static const char MAKE_ROOM[] = "make room on that file system, then ask again";
 static const char OTHER_PATH[] = "check the path, or set CREDPROXY_SOCKET to another";
 static const char TOO_LONG[] = "no real URI is that long: look at what the caller sends";
 static const char ELSEWHERE[] =
@@ -512,7 +516,8 @@ static bool lock_start(struct start *start)
         put_path(path, sizeof path, "%s/autostart.lock", directory);
         start->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (start->lock < 0)
-            fail("start the daemon yourself, with `credproxy serve` or `systemctl start`",
+            /* In root's directory a system service listens; elsewhere a daemon could not make its socket either. */
+            fail(directory_is_roots ? SYSTEM_SERVICE : errno == ENOSPC ? MAKE_ROOM : OWN_PLACE,
                  "nothing listens on '%s', and no daemon can be started: '%s': %s", place.sun_path, path,
                  strerror(errno));
     }
@@ -571,11 +576,12 @@ static bool check_directory(void)
         fail(OTHER_PATH, "cannot look into '%s': %s", directory, strerror(errno));
     }
     if (found.st_uid != geteuid() && found.st_uid != 0)
-        fail("set XDG_RUNTIME_DIR or CREDPROXY_SOCKET to a place of your own",
-             "the socket's directory '%s' belongs to uid %u, not to you (uid %u) or root", directory,
+        fail(OWN_PLACE, "the socket's directory '%s' belongs to uid %u, not to you (uid %u) or root", directory,
              (unsigned)found.st_uid, (unsigned)geteuid());
     if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        fail("make it private with `chmod 700`, after checking who owns what is in it",
+        fail((found.st_mode & S_ISVTX) != 0 /* meant for everybody, such as /tmp */
+                 ? OWN_PLACE
+                 : "make it private with `chmod 700`, after checking who owns what is in it",
              "the socket's directory '%s' can be written by others (mode %04o)", directory,
              (unsigned)found.st_mode & 07777);
     directory_is_roots = found.st_uid == 0;

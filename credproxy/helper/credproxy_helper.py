@@ -40,6 +40,9 @@ PAUSE_FIRST_MS = 10
 PAUSE_MOST_MS = 50
 
 RESTART = b"ask again; restart the daemon if `credproxy status` does not answer either"
+OWN_PLACE = b"set XDG_RUNTIME_DIR or CREDPROXY_SOCKET to a place of your own"
+SYSTEM_SERVICE = b"as root, start its service with `systemctl start credproxy.socket`, or set CREDPROXY_SOCKET to a place of your own"
+MAKE_ROOM = b"make room on that file system, then ask again"
 OTHER_PATH = b"check the path, or set CREDPROXY_SOCKET to another"
 TOO_LONG = b"no real URI is that long: look at what the caller sends"
 ELSEWHERE = (
@@ -437,10 +440,12 @@ class Start:
                 flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
                 self.lock = posix.open(path, flags, 0o600)
             except OSError as error:
+                # In root's directory a system service listens; elsewhere a daemon could not make its socket either.
+                elsewhere = MAKE_ROOM if error.errno == errno.ENOSPC else OWN_PLACE
                 raise Stop(
                     b"nothing listens on '%b', and no daemon can be started: '%b': %b"
                     % (Run.place, path, reason(error)),
-                    b"start the daemon yourself, with `credproxy serve` or `systemctl start`",
+                    SYSTEM_SERVICE if Run.directory_is_roots else elsewhere,
                 ) from None
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -503,13 +508,15 @@ def check_directory() -> bool:
         raise Stop(
             b"the socket's directory '%b' belongs to uid %d, not to you (uid %d) or root"
             % (Run.directory, found.st_uid, posix.geteuid()),
-            b"set XDG_RUNTIME_DIR or CREDPROXY_SOCKET to a place of your own",
+            OWN_PLACE,
         )
     if found.st_mode & 0o022:
         raise Stop(
             b"the socket's directory '%b' can be written by others (mode %04o)"
             % (Run.directory, found.st_mode & 0o7777),
-            b"make it private with `chmod 700`, after checking who owns what is in it",
+            OWN_PLACE
+            if found.st_mode & 0o1000  # meant for everybody, such as /tmp
+            else b"make it private with `chmod 700`, after checking who owns what is in it",
         )
     Run.directory_is_roots = found.st_uid == 0
     return True

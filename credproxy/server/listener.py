@@ -135,13 +135,14 @@ class Bound(Listener):
         beside.rename(self.path)
 
 
-def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Bound:
+def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET", meek: bool = False) -> Bound:
     """Listen at ``path``; its directory is made with mode 0700, the socket with 0600 (T8).
 
     Args:
         path: of the socket.
         backlog: connections that may wait in the kernel.
         variable: names the path in the environment; for hints.
+        meek: whatever is there stays, and is not even connected to: that may be tried every few seconds.
 
     Raises:
         AlreadyRunning: another daemon listens there.
@@ -159,10 +160,13 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
         message = f"the socket path {path!r} ends in {place.suffix}, as a file beside it does"
         raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to a path that ends in .sock")
     _judge(place, variable)
+    if meek and place.exists():
+        raise AlreadyRunning(path)
     _private_directory(place.parent, variable)
-    lock = _lock_or_take_back(place, variable)
+    lock = _lock(place, variable) if meek else _lock_or_take_back(place, variable)
     try:
-        _remove_stale(place, variable)
+        if not meek:
+            _remove_stale(place, variable)
         sign(lock)
         return Bound(place, _listen(path, backlog), lock)
     except BaseException:
@@ -178,14 +182,21 @@ def _private_directory(directory: Path, variable: str) -> None:
     if not stat.S_ISDIR(found.st_mode):
         message = f"the socket's directory {str(directory)!r} is not a directory"
         raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to another path")
-    if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise failed(
-            Code.CONFIG_INVALID,
-            f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
-            f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700",
-            hint=f"set {variable} to a path in a directory of its own, or if nothing else is in this one: "
-            f"chmod 700 {quote(str(directory))}",
-        )
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+        return
+    problem = (
+        f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
+        f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700"
+    )
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+        # Without one that is for everybody, such as /tmp, the machine would not work.
+        raise failed(Code.CONFIG_INVALID, problem, hint=f"set {variable} to a path in a directory of its own")
+    raise failed(
+        Code.CONFIG_INVALID,
+        problem,
+        hint=f"set {variable} to a path in a directory of its own, or if nothing else is in this one: "
+        f"chmod 700 {quote(str(directory))}",
+    )
 
 
 def lock_path(place: Path) -> Path:

@@ -25,7 +25,8 @@ if way == "full":
 else:
     subprocess.run(["mount", "-o", "remount,ro", home], check=True)
 environ = {"HOME": home, "PATH": os.environ["PATH"]}
-for command in (["doctor", "--json"], ["actions", "allow", "--yes", "ghcr.io/my-org/**"]):
+commands = [["doctor", "--json"], ["actions", "allow", "--yes", "ghcr.io/my-org/**"]]
+for command in commands if way == "full" else [*commands, ["serve"]]:  # what a full one refuses differs between systems
     done = subprocess.run([credproxy, *command], env=environ, capture_output=True, text=True)
     print(repr((done.returncode, done.stdout, done.stderr)))
 """
@@ -56,21 +57,25 @@ def said(home: Path, way: str) -> list[tuple[int, str, str]]:
     ],
 )
 def test_doctor_and_the_commands_that_write_say_what_is_in_the_way(
-    tmp_path: Path, way: str, problem: str, reason: str, look: str
+    short_path: Path, way: str, problem: str, reason: str, look: str
 ) -> None:
     """Doctor is where their hints send a user, so it has to see it; among its first lines."""
-    doctor, allow = said(tmp_path, way)
+    doctor, allow, *serve = said(short_path, way)
     assert doctor[0] == 1
     found = json.loads(doctor[1])["findings"]
     assert [one["message"] for one in found if one["topic"] == "disk"] == [
-        f"no daemon can start, because its socket cannot be made: '{tmp_path}' {problem}",
-        f"the log, logins, the configuration cannot be written: '{tmp_path}' {problem}",
+        f"no daemon can start, because its socket cannot be made: '{short_path}' {problem}",
+        f"the log, logins, the configuration cannot be written: '{short_path}' {problem}",
     ]
     assert not any("starts one" in one["message"] for one in found)
     assert allow[0] == 1
     assert "nothing was changed: " in allow[2]
     assert f"cannot be written: {reason}" in allow[2]
-    assert look.format(tmp_path) in allow[2]
+    assert look.format(short_path) in allow[2]
+    for status, _, errors in serve:
+        last = json.loads(errors.splitlines()[-1])
+        assert (status, last["event"], last["hint"]) == (1, "cannot start", "credproxy doctor")
+        assert last["reason"].partition(": ")[0] == reason
 
 
 def test_what_a_hint_looks_at_is_what_is_in_the_way() -> None:

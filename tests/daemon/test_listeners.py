@@ -5,8 +5,8 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,9 @@ from structlog.testing import capture_logs
 
 from credproxy.adapters.sd_notify import Notifier
 from credproxy.daemon.listeners import ServedSocket, ServedSockets
+from credproxy.daemon.serve_options import ServeOptions
 from credproxy.daemon.service_manager import Announcer
+from credproxy.daemon.sockets import open_actions_late
 from credproxy.server.listener import Bound, Listener, bind
 from credproxy.server.peer import Gate
 from credproxy.server.protocol import GatedServer
@@ -75,8 +77,8 @@ def bound() -> Iterator[Bound]:
 
 
 @contextlib.asynccontextmanager
-async def kept(listener: Listener) -> AsyncIterator[World]:
-    """A listener that is open and kept."""
+async def kept(listener: Listener, late: Callable[[], Listener | None] | None = None) -> AsyncIterator[World]:
+    """A listener that is open and kept; ``late`` gives a second one when there can be one."""
     server = GatedServer(fine, gate=Gate(os.getuid()), limit=8, lifelines=8, audit=FakeAudit())
     door, clock, told, stopped = (
         ServedSocket("helper", listener, server=server, backlog=8),
@@ -84,13 +86,28 @@ async def kept(listener: Listener) -> AsyncIterator[World]:
         Told(),
         list[bool](),
     )
-    keeper = ServedSockets([door], clock=clock, announcer=told, stop=lambda: stopped.append(True))
+    opened: list[ServedSocket] = []
+
+    def second() -> ServedSocket | None:
+        listener = None if late is None else late()
+        if listener is not None:
+            opened.append(ServedSocket("actions", listener, server=server, backlog=8))
+        return opened[-1] if opened else None
+
+    keeper = ServedSockets(
+        [door],
+        clock=clock,
+        announcer=told,
+        stop=lambda: stopped.append(True),
+        late=None if late is None else second,
+    )
     await door.open()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(keeper.keep())
         yield World(door, listener.path, clock, told, stopped)
         task.cancel()
-    door.close()
+    for one in (door, *opened):
+        one.close()
     server.pre_shutdown()
     await server.shutdown(1)
 
@@ -194,3 +211,23 @@ async def test_what_cannot_be_restored_is_said_once_and_tried_again(bound: Bound
             await world.clock.advance(61)
         assert [log["event"] for log in logs] == ["socket restored", "socket is back"]
         assert await world.asks() == b"ok\n"
+
+
+async def test_a_socket_that_another_daemon_has_at_the_start_is_opened_as_soon_as_that_one_leaves(bound: Bound) -> None:
+    """P1: the helper's socket was deleted and a second daemon started; the first leaves within a minute, with its sockets."""
+    place = bound.path.with_name("actions.sock")
+    options = ServeOptions({"HOME": str(place.parent), "CREDPROXY_ACTIONS_SOCKET": str(place)})
+    first = bind(str(place), backlog=8)
+    async with kept(bound, lambda: open_actions_late(options)) as world:
+        with capture_logs() as logs:
+            await world.clock.advance(60)
+        assert logs == []
+        first.close()
+        with capture_logs() as logs:
+            await world.clock.advance(11)
+        assert logs == [{"event": "socket opened", "log_level": "info", "socket": str(place)}]
+        assert await replace(world, path=place).asks() == b"ok\n"
+        place.unlink()
+        with capture_logs() as logs:
+            await world.clock.advance(61)
+        assert [log["event"] for log in logs] == ["socket restored"]

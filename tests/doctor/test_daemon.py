@@ -108,6 +108,20 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             id="T4-system-directory-open",
         ),
         pytest.param(
+            replace(FINE, helper=door(folder=0o1777)),
+            "error",
+            f"the directory of the helper socket, '{RUN}', is for everybody: others can put a socket there",
+            "unset CREDPROXY_SOCKET, or set it to a path in a directory of its own",
+            id="T4-in-tmp",
+        ),
+        pytest.param(
+            replace(FINE, actions=door("actions", uid=0, folder=0o1777)),
+            "error",
+            f"the directory of the actions socket, '{RUN}-actions', is for everybody: others can put a socket there",
+            "unset CREDPROXY_ACTIONS_SOCKET, or set it to a path in a directory of its own",
+            id="T4-actions-in-roots-tmp",
+        ),
+        pytest.param(
             replace(FINE, helper=replace(door(), socket=place(SOCKET, stat.S_IFSOCK, 0o600, 1001))),
             "error",
             f"the helper socket '{SOCKET}' belongs to uid 1001",
@@ -172,8 +186,15 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             replace(FINE, actions=nothing("actions")),
             "warning",
             "there is no actions socket: the daemon's log says why",
-            "credproxy serve",
+            "credproxy restart",
             id="no-actions-socket",
+        ),
+        pytest.param(
+            replace(FINE, actions=door("actions", HealthReply(SocketOutcome.DEAD))),
+            "warning",
+            f"nobody listens at '{RUN}-actions/actions.sock': a killed daemon left it behind",
+            "credproxy restart",
+            id="dead-actions-socket-of-a-daemon-that-runs",
         ),
         pytest.param(
             replace(FINE, theirs="0.9"),

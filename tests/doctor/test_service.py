@@ -84,7 +84,7 @@ def test_a_service_that_listens_is_fine() -> None:
             replace(FINE, runtime=replace(RUNTIME, uid=0)),
             "error",
             "XDG_RUNTIME_DIR is '/run/user/1000', which belongs to uid 0: did su or sudo keep it?",
-            "export XDG_RUNTIME_DIR=/run/user/1000",
+            "unset XDG_RUNTIME_DIR",
             id="su",
         ),
         pytest.param(
@@ -95,11 +95,25 @@ def test_a_service_that_listens_is_fine() -> None:
             id="T4-runtime-open",
         ),
         pytest.param(
+            replace(FINE, runtime=PathState("/run/user/1000/")),
+            "warning",
+            "XDG_RUNTIME_DIR is '/run/user/1000/', which is not a directory",
+            "loginctl enable-linger",
+            id="no-runtime",
+        ),
+        pytest.param(
             replace(FINE, runtime=PathState("/run/user/7")),
             "warning",
             "XDG_RUNTIME_DIR is '/run/user/7', which is not a directory",
-            "loginctl enable-linger",
-            id="no-runtime",
+            "unset XDG_RUNTIME_DIR",
+            id="no-runtime-that-systemd-would-make",
+        ),
+        pytest.param(
+            replace(FINE, runtime=PathState("/tmp", stat.S_IFDIR | 0o1777, ME)),
+            "error",
+            "XDG_RUNTIME_DIR is '/tmp', which is for everybody",
+            "unset XDG_RUNTIME_DIR",
+            id="T4-runtime-is-tmp",
         ),
         pytest.param(
             replace(FINE, open_files=1024, helpers=170),

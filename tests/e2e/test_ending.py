@@ -1,5 +1,6 @@
 """``credproxy stop``, ``restart`` and ``uninstall`` with real daemons that no service manager manages."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from credproxy.server.listener import bind
 from tests.e2e.halves import Halves, children, download, is_dead, nurseries_of, until
 from tests.e2e.stage import CREDPROXY, Stage
 from tests.e2e.test_actions import rules
@@ -79,6 +81,18 @@ def test_restart_keeps_process_options_and_sockets(staged: Stage) -> None:
     assert len(staged.events("ready", least=2)) == 2
     assert staged.stop() == 0
     assert not staged.socket.exists()
+
+
+def test_restart_makes_the_actions_socket_that_another_daemon_had(staged: Stage) -> None:
+    """That is what doctor says to do."""
+    actions = staged.home / "run" / "credproxy-actions" / "actions.sock"
+    with contextlib.closing(bind(str(actions), backlog=8)):
+        staged.start()
+        assert staged.events("no actions socket")[0]["reason"] == "another daemon serves it"
+    assert "credproxy restart" in staged.credproxy("doctor").stdout
+    assert staged.credproxy("restart").returncode == 0
+    assert staged.events("ready", least=2)[-1]["actions"] == str(actions)
+    assert actions.is_socket()
 
 
 def test_a_successor_holds_the_lock_of_the_first(staged: Stage) -> None:

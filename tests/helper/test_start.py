@@ -339,14 +339,29 @@ def test_sigterm_while_it_waits_for_the_start_leaves_no_process_on_the_pipes(
     os.kill(int(str(note["pid"])), 0)
 
 
-def test_a_place_that_cannot_be_written_is_an_error(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """There the daemon could not listen either."""
-    result = call([beside.bazel, "get"], env=env(place, CREDPROXY_SOCKET="/proc/nowhere/helper.sock"))
+@pytest.mark.parametrize(
+    ("folder", "hint"),
+    [
+        ("/proc/nowhere", "set XDG_RUNTIME_DIR or CREDPROXY_SOCKET to a place of your own"),
+        (
+            "/proc",
+            (
+                "as root, start its service with `systemctl start credproxy.socket`, "
+                "or set CREDPROXY_SOCKET to a place of your own"
+            ),
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_an_error(
+    beside: Helper, place: Place, starts: stub.Starts, folder: str, hint: str
+) -> None:
+    """There the daemon could not listen either; in root's directory that of a system service may."""
+    result = call([beside.bazel, "get"], env=env(place, CREDPROXY_SOCKET=f"{folder}/helper.sock"))
     assert (result.code, starts.count()) == (1, 0)
     assert result.lines == [
         (
-            "nothing listens on '/proc/nowhere/helper.sock', and no daemon can be started: "
-            "'/proc/nowhere/autostart.lock': No such file or directory"
+            f"nothing listens on '{folder}/helper.sock', and no daemon can be started: "
+            f"'{folder}/autostart.lock': No such file or directory"
         ),
-        "start the daemon yourself, with `credproxy serve` or `systemctl start`",
+        hint,
     ]

@@ -55,6 +55,19 @@ def test_a_second_daemon_finds_the_first(place: Path) -> None:
     bound.close()
 
 
+def test_who_is_meek_leaves_whatever_is_there(place: Path) -> None:
+    """A lock that somebody has, and a file, even if nobody listens: a connection could start a service of systemd's."""
+    with contextlib.closing(bind(str(place), backlog=8)), pytest.raises(AlreadyRunning):
+        bind(str(place), backlog=8, meek=True)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(place))
+    with pytest.raises(AlreadyRunning):
+        bind(str(place), backlog=8, meek=True)
+    place.unlink()
+    with contextlib.closing(bind(str(place), backlog=8, meek=True)) as made:
+        assert made.standing() is Standing.OURS
+
+
 def test_a_socket_that_a_killed_daemon_left_is_replaced(place: Path) -> None:
     """P6: a file without a listener is stale."""
     bound = bind(str(place), backlog=8)
@@ -394,3 +407,12 @@ def test_the_hint_for_a_directory_that_is_not_private_holds_it_as_one_word(tmp_p
     with pytest.raises(Failed) as caught:
         bind(str(folder / "helper.sock"), backlog=8)
     assert caught.value.failure.hint.endswith(f": chmod 700 '{folder}'")
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o1770])
+def test_nobody_is_told_to_close_a_directory_that_is_for_everybody(tmp_path: Path, mode: int) -> None:
+    """As root, `chmod 700 /tmp` would work, and little else from then on."""
+    tmp_path.chmod(mode)
+    with pytest.raises(Failed) as caught:
+        bind(str(tmp_path / "helper.sock"), backlog=8)
+    assert caught.value.failure.hint == "set CREDPROXY_SOCKET to a path in a directory of its own"
