@@ -27,9 +27,9 @@ class _Compiled(NamedTuple):
     repository: str
     objects: ObjectPattern | None  # then the rule is only about these
 
-    def forbids(self, method: str, target: Target) -> bool:
+    def forbids_reading(self, target: Target) -> bool:
         """Whether it denies a URL, whatever that names; what a registry's API names can be allowed only by repository."""
-        return self.rule.action == "deny" and self.decides(method, target)
+        return self.rule.action == "deny" and self.decides("GET", target)
 
     def decides(self, method: str, target: Target) -> bool:
         """Whether it is about a URL."""
@@ -38,11 +38,12 @@ class _Compiled(NamedTuple):
         return self.objects.forbids(target) if self.rule.action == "deny" else self.objects.covers(target)
 
     def names(self, registry: Authority, repository: RepositoryName, operation: Operation) -> bool:
-        """Whether it is about an operation on a repository."""
-        wanted = operation in self.rule.operations or "*" in self.rule.operations
-        return (
-            self.objects is None and wanted and self.registries.cover(registry) and matches(self.repository, repository)
-        )
+        """Whether it is about an operation on a repository; a rule for URLs has none."""
+        return self.lists(operation) and self.registries.cover(registry) and matches(self.repository, repository)
+
+    def lists(self, operation: Operation) -> bool:
+        """Whether an operation is one of its own."""
+        return operation in self.rule.operations or "*" in self.rule.operations
 
 
 class ActionRules:
@@ -71,7 +72,7 @@ class ActionRules:
         for index, rule in enumerate(self._rules):
             if rule.names(registry, name, operation):
                 return Decision(rule.rule.action == "allow", index)
-            if target is not None and operation in READ and rule.forbids("GET", target):
+            if target is not None and operation in READ and rule.forbids_reading(target):
                 return Decision(allowed=False, rule=index)
         return Decision(allowed=False, rule=None)
 
@@ -85,15 +86,14 @@ class ActionRules:
     def allow_all(self, opened: tuple[str, ...]) -> bool:
         """Whether build actions may read all of the first of these patterns, and nothing in any of them is denied before."""
         patterns = [pattern for pattern in map(object_pattern, opened) if pattern is not None]
+        if len(patterns) < len(opened):  # a rule that denies something in what is not understood would go unseen
+            return False
         for rule, _, _, objects in self._rules:
-            if objects is not None and rule.action == "deny" and any(map(objects.meets, patterns)):
+            if objects is None:
+                continue
+            if rule.action == "deny" and any(map(objects.meets, patterns)):
                 return False
-            if (
-                objects is not None
-                and rule.action == "allow"
-                and len(rule.methods) > 1
-                and objects.include(patterns[0])
-            ):
+            if rule.action == "allow" and len(rule.methods) > 1 and objects.include(patterns[0]):
                 return True
         return False
 
@@ -106,10 +106,10 @@ class ActionRules:
             before: how many of the rules come before it; None for all.
         """
         asked = _compiled(rule)
-        for index, (known, registries, pattern, objects) in enumerate(self._rules[:before]):
-            wanted = objects is None and (operation in known.operations or "*" in known.operations)
-            if wanted and registries.include(rule.registry) and includes(pattern, asked.repository):
-                return Decision(known.action == "allow", index)
+        for index, known in enumerate(self._rules[:before]):
+            covered = known.registries.include(rule.registry) and includes(known.repository, asked.repository)
+            if known.lists(operation) and covered:
+                return Decision(known.rule.action == "allow", index)
         return Decision(allowed=False, rule=None)
 
     def standing_of_objects(
