@@ -178,6 +178,11 @@ def _public() -> dict[str, list[ast.FunctionDef]]:
     return {name: made for name, made in found.items() if len(made) == 1}
 
 
+def _file(module: str) -> Path:
+    folder = FOLDER.parent.joinpath(*module.split("."))
+    return folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+
+
 def _assigned(name: str, scope: _Scope) -> list[ast.expr]:
     for place in (*scope.functions, scope.module):
         found = list(_values(name, place))
@@ -192,8 +197,15 @@ def _assigned(name: str, scope: _Scope) -> list[ast.expr]:
 def _values(name: str, place: ast.AST) -> Iterator[ast.expr]:
     for node in ast.walk(place) if not isinstance(place, ast.Module) else place.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=known)], value=value) if known == name:
+            case (
+                ast.Assign(targets=[ast.Name(id=known)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=known), value=ast.expr() as value)
+            ) if known == name:
                 yield value
+            case ast.ImportFrom(module=str(module), names=names) if module.startswith("credproxy.") and any(
+                alias.name == name for alias in names
+            ):
+                yield from _values(name, ast.parse(_file(module).read_text()))
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
                 yield from (
                     value

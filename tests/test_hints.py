@@ -54,6 +54,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "ask its administrator to name an https address",
         "a token comes with 200",
         "let the client have Bearer tokens there",
+        'ask for one: offline_access in the scope of the [[host]], and the grant "refresh_token" for the client',
         "tell the registry's administrator",
         "ask its administrator, or ask for a shorter page: ?n=100",
         "without that page the list would be shorter than it is: ask the registry's administrator",

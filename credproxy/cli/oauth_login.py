@@ -37,7 +37,7 @@ from credproxy.core.config.settings import Settings
 from credproxy.core.kinds.oauth2 import Flow, OauthHost
 from credproxy.daemon.build import KEY_BYTES, World, provider_tools
 from credproxy.exchange.login_check import UnprovenError, check_page
-from credproxy.exchange.oauth_token import NO_REFRESH, OauthToken
+from credproxy.exchange.oauth_token import OauthToken
 from credproxy.ports.http_client import converse
 from credproxy.ports.source import Source
 from credproxy.providers.learned import Learned
@@ -109,7 +109,10 @@ async def _refresh_token(wish: LoginWish, rule: OauthHost, given: Secret | None)
             token = await confirmed(means, wish.flow or rule.flow)
             held.secret = token.token.refresh_token
         if held.secret is None:
-            raise LoginError("the identity provider gave no refresh token, and nothing was stored", NO_REFRESH)
+            raise LoginError(
+                "the identity provider gave no refresh token, and nothing was stored",
+                'ask for one: offline_access in the scope of the [[host]], and the grant "refresh_token" for the client',
+            )
         if not wish.no_check:
             await in_time(clock, _try(wish, rule, provider, http))
         return held.secret

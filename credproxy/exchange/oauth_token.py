@@ -32,11 +32,6 @@ from credproxy.exchange.token_answer import Token, decode_object, parse_token
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  the name of a grant type
 
-NO_REFRESH: Final = (
-    'ask for one: offline_access in the scope of the [[host]], and the grant "refresh_token" for the client'
-)
-"""What the user does if a login gave no refresh token."""
-
 _SENDABLE: Final = frozenset({"bearer", "bearertoken", "n_a"})
 """Token types that can be sent in a header; Apigee writes BearerToken, RFC 8693 N_A for a token that is not an access token."""
 

@@ -15,6 +15,7 @@ from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.policy.routing import Router
 from tests.broker.world import World, token, world
 from tests.fakes import FakeClock, FakeProvider
+from tests.hints import filled
 
 
 PULL: tuple[Granted, ...] = (Repository(RepositoryName("a"), ("pull",)),)
@@ -32,17 +33,21 @@ async def ask_for_gateway(w: World, uid: int = 0) -> Answer:
 
 
 async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -> None:
-    """T13: the same question in header mode is refused."""
+    """T13: the same question in header mode is refused, and what it is told to use has the credential."""
     async with world() as w:
-        given = await w.broker.ask_for_gateway(for_gateway())
-        assert token(given.answer) == "tok1"
-        assert given.target == for_gateway().target
         question = Question(for_gateway().target, Caller("actions", 0), PULL)
         with pytest.raises(Failed) as caught:
             await w.broker.ask(question)
         assert caught.value.failure.code is Code.USE_GATEWAY
         message = "no build action is given the credential for 'reg.test': it cannot be limited to what was asked for"
         assert caught.value.failure.message == message
+        filled(
+            caught.value.failure.hint,
+            "use the gateway on the same socket, which fetches it for the action: credproxy bazelrc --actions",
+        )
+        given = await w.broker.ask_for_gateway(for_gateway())
+        assert token(given.answer) == "tok1"
+        assert given.target == for_gateway().target
 
 
 async def test_a_grant_cached_for_the_gateway_is_not_given_to_others() -> None:

@@ -14,6 +14,7 @@ from credproxy.ports.processes import Command, Completed
 from credproxy.sources.gh import Gh
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
+from tests.hints import filled
 
 
 FILE = "/home/u/.config/gh/hosts.yml"
@@ -186,6 +187,18 @@ async def test_another_token_of_the_keyring_is_another_login() -> None:
     await world.clock.advance(20)
     assert await world.token(anew=True) == "gho_next"
     assert await world.gh.locate(target, None) != before
+
+
+async def test_a_file_that_gh_has_written_again_is_read() -> None:
+    """Until then nothing is known about any host, and the hint says what rewrites it."""
+    w = World(stored="github.com: [")
+    assert await w.token() is None
+    failure = w.gh.trouble(parse_uri("https://github.com/o/r"))
+    assert failure is not None
+    filled(failure.hint, "gh auth status shows what gh makes of it; gh auth login rewrites it")
+    w.files.put(FILE, STORED)
+    await w.clock.advance(60)
+    assert await w.token() == "gho_mona"
 
 
 async def test_a_keyring_that_has_nothing_and_one_that_is_broken() -> None:
