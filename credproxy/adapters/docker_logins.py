@@ -12,9 +12,7 @@ from credproxy.core.ask.stored import login
 from credproxy.core.errors import Code, failed
 from credproxy.core.formats.docker_config import parse_index
 from credproxy.core.formats.docker_config_edit import docker_key, entry_of, with_entry, without_entry
-
-
-_NOT_FOUND = b"credentials not found in native keychain"
+from credproxy.core.formats.docker_programs import NOT_FOUND
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class DockerLogins:
         done = run_program([place, verb], said)
         if done.returncode == 0:
             return done.stdout
-        if done.stdout.strip() == _NOT_FOUND:
+        if done.stdout.strip() == NOT_FOUND:
             return None
         # Its output of a "store" may quote what it was given.
         what = done.stdout.decode("utf-8", "replace").strip()[:200] if verb != "store" else "see what it needs"

@@ -3,7 +3,7 @@
 import re
 
 from credproxy.core.ask.credential import reveal
-from credproxy.core.ask.http import Request
+from credproxy.core.ask.http import VALUES, Request
 from credproxy.core.ask.proxy import proxy_of
 
 
@@ -11,8 +11,6 @@ _URL = re.compile(r"(https?)://([^/?#]*)([!-\"$-~]*)(?:#[!-~]*)?")
 """Scheme, authority, path with query. A fragment is not sent."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUES = re.compile(r"[\t -~\x80-\xff]*")
-"""No character that would end a line, and so begin another field. Source: RFC 9110, section 5.5."""
 
 _USUAL = frozenset({"Accept", "Accept-Encoding", "Authorization", "If-Range", "Range", "User-Agent"})
 """Names that need no check."""
@@ -35,7 +33,7 @@ def written(request: Request) -> bytes:
         target = request.url
         if proxy.authorization is not None:
             fields.append(("Proxy-Authorization", reveal(proxy.authorization)))
-    if _VALUES.fullmatch("".join([value for _, value in fields])) is None:
+    if VALUES.fullmatch("".join([value for _, value in fields])) is None:
         raise _unfit()
     for name, _ in fields[1:]:
         if name not in _USUAL and _NAME.fullmatch(name) is None:

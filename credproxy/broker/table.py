@@ -9,6 +9,7 @@ from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.endpoint_reasons import OF_REGISTRIES, SERVER_NOT_ANSWERED, next_step, storage_reason
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import without_port
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.target import Form, Object, Question, Target
 from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
@@ -205,11 +206,6 @@ def covers(match: str | None) -> Callable[[str], bool]:
         return lambda _: True
     if match.startswith("*."):
         suffix = match[1:].lower()
-        return lambda authority: _host(authority).endswith(suffix)
+        return lambda authority: without_port(authority).endswith(suffix)
     meant = canonical_authority(match.rpartition("@")[2]) or match
-    return lambda authority: meant in {authority, _host(authority)} or (is_hub(meant) and is_hub(authority))
-
-
-def _host(authority: str) -> str:
-    host, colon, port = authority.rpartition(":")
-    return host if colon and port.isdigit() else authority
+    return lambda authority: meant in {authority, without_port(authority)} or (is_hub(meant) and is_hub(authority))

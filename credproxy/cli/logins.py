@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from credproxy.core.ask.docker_hub import HUB_API
+from credproxy.core.ask.names import without_port
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import LOGIN, Settings
 from credproxy.core.errors import Code, Failed, Failure
@@ -227,7 +228,7 @@ def _is_there(use: Use, host: str) -> bool:
 
 def bazel_names(found: Iterable[str]) -> list[str]:
     """Hosts as ``--credential_helper`` names them: without a port."""
-    return sorted({host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host for host in found})
+    return sorted(set(map(without_port, found)))
 
 
 def homes(environ: Mapping[str, str]) -> tuple[str, str]:

@@ -52,3 +52,12 @@ def checksum(digest: str) -> Checksum | None:
     algorithm, _, expected = digest.partition(":")
     made = _ALGORITHMS.get(algorithm)
     return None if made is None else Checksum(made(), expected)
+
+
+def is_of(body: bytes, digest: str) -> bool:
+    """Whether a body is exactly what a digest names; False for an algorithm that is not known here."""
+    found = checksum(digest)
+    if found is None:
+        return False
+    found.update(body)
+    return found.right()

@@ -9,7 +9,7 @@ from enum import Enum
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
-from credproxy.core.ask.http import USER_AGENT, Dial, Request, Response
+from credproxy.core.ask.http import REDIRECTS, USER_AGENT, Dial, Request, Response
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_uri, parse_uri, shown
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -21,7 +21,6 @@ from credproxy.exchange.statuses import transient
 
 _ANYWHERE_GLOBAL = Dial()
 
-_REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _REDIRECTS = 3
 """Redirects that are followed: one to add a slash, one to change the host name, and one to spare."""
 
@@ -181,7 +180,7 @@ def _answered(registry: AskedRegistry, path: str) -> Generator[Request, Response
     asked = urlsplit(url).path
     for _ in range(_REDIRECTS + 1):
         response = yield _ask(registry, url)
-        if response.status not in _REDIRECTED:
+        if response.status not in REDIRECTS:
             if response.status == HTTPStatus.OK and not _alike(urlsplit(url).path, asked):  # as in RFC 9110
                 message = f"{registry.name} redirects its API to {shown(url)}, a page without a challenge"
                 raise failed(Code.NO_CHALLENGE, message, hint="check that the host is a registry, and its path_prefix")

@@ -29,8 +29,6 @@ _HOW = {
     Stopped.WRONG: "sent other bytes than the digest names, or than before",
 }
 
-_PASSING = frozenset({Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING})
-
 log = structlog.get_logger("credproxy.gateway")
 
 
@@ -138,7 +136,7 @@ class Blob:
 
     def _note(self, failure: Failure) -> None:
         """Judge a failed try. Raises Failed if another one cannot help."""
-        if failure.code not in _PASSING or failure.unanswered:
+        if not failure.may_pass or failure.unanswered:
             raise Failed(failure)
         self._last = f"failed: {failure.message}"
         self._asked_pause = min(failure.retry_after or 0.0, LONGEST_PAUSE)

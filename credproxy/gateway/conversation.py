@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import structlog
 
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.http import Method, Request
+from credproxy.core.ask.http import REDIRECTS, Method, Request
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Passage
@@ -98,7 +98,7 @@ def _along(wanted: Wanted, headers: Headers, passage: Passage, hop: Hop) -> Conv
     """Follow redirects; the credential goes only to the registry."""
     for _ in range(redirect.MOST + 1):
         answer = head((yield Send(request(wanted.method, hop, headers=headers, passage=passage))))
-        place = values(answer.headers, "Location") if answer.status in redirect.STATUSES else ()
+        place = values(answer.headers, "Location") if answer.status in REDIRECTS else ()
         if not place:
             return Landed(answer, hop, passage)
         hop = redirect.follow(hop, place[0], reach=passage.reach, wanted=wanted)

@@ -8,6 +8,7 @@ import contextlib
 import math
 import re
 
+from credproxy.core.ask.http import VALUES
 from credproxy.core.ask.retry_after import retry_after
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.incoming import Headers, Incoming, values
@@ -42,7 +43,6 @@ _ANSWER = frozenset(
 
 _WARNED = "warning"
 
-_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _ONE_WARNING = r'299 [!-~]+ "(?:[^"\\]|\\.)*"(?: "[^"]*")?'
 _WARNING = re.compile(rf"{_ONE_WARNING}(?:[\t ]*,[\t ]*{_ONE_WARNING})*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -58,8 +58,8 @@ def upward(incoming: Incoming, *, writing: bool) -> Headers:
         Failed(bad_request): a value has a control character; aiohttp's parser refuses most of them earlier.
     """
     passed = [(name, value) for name in (_WRITE if writing else _READ) for value in incoming.all(name)]
-    if _VALUE.fullmatch("".join([value for _, value in passed])) is None:
-        name = next(name for name, value in passed if _VALUE.fullmatch(value) is None)
+    if VALUES.fullmatch("".join([value for _, value in passed])) is None:
+        name = next(name for name, value in passed if VALUES.fullmatch(value) is None)
         raise failed(Code.BAD_REQUEST, f"the header {name} holds a control character")
     return tuple(passed)
 
@@ -68,8 +68,8 @@ def downward(headers: Headers) -> Headers:
     """Fields of an answer that go to the client; the server sets its length, the gateway its locations."""
     names = [name.lower() for name, _ in headers]
     passed = [field for name, field in zip(names, headers, strict=True) if name in _ANSWER]
-    if _VALUE.fullmatch("".join([value for _, value in passed])) is None:
-        passed = [field for field in passed if _VALUE.fullmatch(field[1])]
+    if VALUES.fullmatch("".join([value for _, value in passed])) is None:
+        passed = [field for field in passed if VALUES.fullmatch(field[1])]
     return (*passed, *_warnings(headers)) if _WARNED in names else tuple(passed)
 
 
@@ -81,7 +81,7 @@ def announced(headers: Headers) -> int | None:
 
 def refused(headers: Headers) -> Headers:
     """Fields of a refusal that go to the client: the total length, when to ask again, warnings."""
-    found = tuple(("Content-Range", value) for value in values(headers, "Content-Range")[:1] if _VALUE.fullmatch(value))
+    found = tuple(("Content-Range", value) for value in values(headers, "Content-Range")[:1] if VALUES.fullmatch(value))
     pause = retry_after(headers, None)
     if pause is not None:
         found += (("Retry-After", str(math.ceil(pause))),)

@@ -1,11 +1,11 @@
 """Pulls through the gateway: blobs and lists as streams, manifests and heads whole."""
 
-import hashlib
 from functools import partial
 from http import HTTPStatus
 from typing import NamedTuple
 
 from credproxy.core.ask.http import Request, Response
+from credproxy.core.checksum import is_of
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.conversation import Conversation, H, Landed
@@ -31,8 +31,6 @@ _GOOD = frozenset({HTTPStatus.OK, HTTPStatus.NOT_MODIFIED})
 _SENT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 _PAUSES = (0.1, 0.4)
 """Seconds before a download that could not be opened is tried again."""
-
-_DIGESTS = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 _LASTING = frozenset({"accept-ranges", "content-type", "docker-content-digest", "etag", "last-modified"})
 """The fields of an answer that are about the blob, and not about the answer."""
@@ -187,7 +185,7 @@ class Reads:
 
     def _learn(self, place: BlobKey, status: int, headers: Headers, body: bytes) -> None:
         """Remember a blob whose last byte was seen and whose digest is right; for a larger one neither is known here."""
-        if status == HTTPStatus.OK and not values(headers, "Content-Encoding") and _is(body, place.digest):
+        if status == HTTPStatus.OK and not values(headers, "Content-Encoding") and is_of(body, place.digest):
             lasting = tuple([field for field in headers if field[0].lower() in _LASTING])
             self.known_blobs.put(place, lasting, length=len(body))
 
@@ -205,9 +203,3 @@ def _good(status: int, fields: Headers) -> bool:
     if status == HTTPStatus.PARTIAL_CONTENT:
         return any(name.lower() == "range" for name, _ in fields)
     return status in _GOOD
-
-
-def _is(body: bytes, digest: str) -> bool:
-    algorithm, _, encoded = digest.partition(":")
-    digest_of = _DIGESTS.get(algorithm)
-    return digest_of is not None and digest_of(body).hexdigest() == encoded

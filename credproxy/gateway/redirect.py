@@ -22,8 +22,6 @@ from credproxy.gateway.wanted import Wanted
 MOST = 10
 """Redirects of one request: Go's client, which rules_img's gateway uses, follows the same number."""
 
-STATUSES = frozenset({301, 302, 303, 307, 308})
-
 
 class Hop(msgspec.Struct, frozen=True):
     """One request along redirects.

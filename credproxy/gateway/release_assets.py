@@ -19,7 +19,7 @@ import msgspec
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.github_urls import API_HEADERS, ReleaseFile
-from credproxy.core.ask.http import Reach, Request
+from credproxy.core.ask.http import REDIRECTS, Reach, Request
 from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, failed
 from credproxy.core.unreadable_json import UNREADABLE
@@ -121,7 +121,7 @@ def _looked(
         )
         assert isinstance(seen, Looked)
         place = values(seen.answer.headers, "Location")
-        if seen.answer.status not in redirect.STATUSES or not place:
+        if seen.answer.status not in REDIRECTS or not place:
             return seen, hop
         after = redirect.follow(hop, place[0], reach=passage.reach, wanted=wanted)
         if not after.own:

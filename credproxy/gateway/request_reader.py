@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode
 
-from credproxy.core.ask.endpoint import Endpoint, Kind, classify, is_digest
+from credproxy.core.ask.endpoint import OTHER, Endpoint, Kind, classify, is_digest
 from credproxy.core.ask.http import Method
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Granted, Object, Repository
@@ -35,8 +35,6 @@ FETCH = "/v1/fetch"
 
 _REMEMBERED = 300
 """Longest host, in characters, whose canonical form is cached."""
-
-_NO_ENDPOINT = Endpoint(Kind.OTHER)
 
 _PLAIN = re.compile(r"[!-:<-~]*")  # printable and no semicolon, which some take for an ampersand (SC-9)
 
@@ -174,7 +172,7 @@ def _object(incoming: Incoming) -> Wanted:
         RepositoryName(""),
         What.OBJECT,
         "",
-        _NO_ENDPOINT,
+        OTHER,
         method,
         (granted,),
         target.query,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import structlog
 from msgspec.structs import replace
 
-from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.http import REDIRECTS, Request, Response
 from credproxy.core.errors import Code, failed
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Passage
@@ -92,7 +92,7 @@ class Writes:
         conversation: Conversation[Response] = push(wanted, fields, start=start, repeatable=repeatable)
         landed = await self._requests.drive(conversation, incoming, patience=patience, send=send)
         response = landed.answer
-        if response.status in redirect.STATUSES:
+        if response.status in REDIRECTS:
             message = (
                 f"registry {wanted.registry!r} redirects {wanted.operation}, and a write does not follow redirects"
             )

@@ -16,6 +16,7 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.formats.docker_config import DockerEntry, Index, parse_inline, read_entry
 from credproxy.core.formats.docker_programs import (
+    NOT_FOUND,
     broken_helper,
     from_helper,
     install_program,
@@ -49,7 +50,6 @@ _TIMEOUT = Command(()).timeout
 _INLINE = "DOCKER_AUTH_CONFIG"
 _NO_FILE = ""
 
-_NOT_FOUND = b"credentials not found in native keychain"
 
 log = structlog.get_logger("credproxy.sources")
 
@@ -249,7 +249,7 @@ class DockerConfig:
         done = await self._processes.run(_command(path, program, key, seconds))
         if done.status == 0:
             return done.stdout, from_helper(done.stdout, program, key=key)
-        if done.stdout.strip() == _NOT_FOUND:
+        if done.stdout.strip() == NOT_FOUND:
             return done.stdout, None
         raise failed(
             Code.HELPER_FAILED,

@@ -11,7 +11,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.ask.urls import server_problem
 from credproxy.core.ask.vault_values import Lease, VaultSecret, VaultToken
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.kinds.sources.vault import ADDRESSES, WHOLE, VaultSource
+from credproxy.core.kinds.sources.vault import ADDRESSES, STORE_ITSELF, WHOLE, VaultSource
 from credproxy.exchange.vault_api import read_secret, renew_lease
 from credproxy.ports.clock import Clock
 from credproxy.sources.program_answers import Printed, ProgramAnswer
@@ -21,8 +21,6 @@ from credproxy.sources.vault_token import VaultTokens
 _WORTHWHILE = 2 / 3
 """Fraction of a lease's first duration that a renewed one must have: near its maximum lifetime, Vault grants less and
 less."""
-
-_STORE = "store the secret itself in that field: vault kv patch, or bao kv patch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,7 @@ class Vault:
             raise unreadable(where, f"has several fields: {_names(fields)}", hint='name the one to send: field = "..."')
         text = json.dumps(fields) if name == WHOLE else _text(fields, name, where)
         whose = settings.username if user is None else _text(fields, user, where)
-        return from_text(text, whose, where=f"the field {name!r} of {where.removeprefix('the ')}", hint=_STORE)
+        return from_text(text, whose, where=f"the field {name!r} of {where.removeprefix('the ')}", hint=STORE_ITSELF)
 
 
 def _text(fields: Mapping[str, object], name: str, where: str) -> str:

@@ -21,6 +21,11 @@ def is_hub(authority: str) -> bool:
     return authority in HUB
 
 
+def login_name(authority: str) -> str:
+    """The name that stands for a registry and all others that share its login."""
+    return "docker.io" if is_hub(authority) else authority
+
+
 def api_host(authority: str) -> str:
     """The authority to contact for a registry's canonical one: ``HUB_API`` for ``docker.io``, else itself (TX-2)."""
     return HUB_API if authority == "docker.io" else authority

@@ -63,7 +63,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     mount_from: RepositoryName | None = None
 
 
-_OTHER = Endpoint(Kind.OTHER)
+OTHER = Endpoint(Kind.OTHER)
 _AMBIGUOUS = Endpoint(Kind.AMBIGUOUS)
 _FIXED = {"/v2": Endpoint(Kind.ROOT), "/v2/": Endpoint(Kind.ROOT), "/v2/_catalog": Endpoint(Kind.CATALOG)}
 
@@ -102,16 +102,16 @@ def _classified(path: str, query: str, prefix: str | None) -> Endpoint:
     if prefix:
         before = f"/{prefix.strip('/')}"
         if not path.startswith(before):
-            return _OTHER
+            return OTHER
         path = path[len(before) :]
     if path in _FIXED:
         return _FIXED[path]
     if not path.startswith("/v2/") or path.count("/") > _SEGMENTS + 1 or _climbs(path):
-        return _OTHER
+        return OTHER
     readings = _readings(path[4:].split("/"))
     first = next(readings, None)
     if first is None:
-        return _OTHER
+        return OTHER
     if next(readings, None) is not None:
         return _AMBIGUOUS
     return _mounted(first, query) if first.kind is Kind.UPLOAD and query else first
@@ -130,13 +130,13 @@ def _stated(path: str, query: str) -> Endpoint:
     """The upload that distribution's state belongs to, at a path that some proxy has chosen; OTHER without a state."""
     states = [field[7:] for field in query.split("&") if field.startswith("_state=")]
     if len(states) != 1 or len(states[0]) > _STATE_LENGTH or _climbs(path):
-        return _OTHER
+        return OTHER
     try:
         state = json.loads(base64.urlsafe_b64decode(unquote(states[0]))[_STATE_DIGEST:])
     except UNREADABLE:
-        return _OTHER
+        return OTHER
     name = state.get("Name") if isinstance(state, dict) else None
-    return Endpoint(Kind.UPLOAD, name) if isinstance(name, str) and is_repository(name) else _OTHER
+    return Endpoint(Kind.UPLOAD, name) if isinstance(name, str) and is_repository(name) else OTHER
 
 
 def is_repository(name: str) -> TypeGuard[RepositoryName]:

@@ -1,5 +1,6 @@
 """HTTP requests and responses as values, so that exchanges stay pure."""
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -12,6 +13,15 @@ from credproxy.core.ask.names import Origin
 
 USER_AGENT: Final = f"credproxy/{__version__}"
 """What we call ourselves in requests of ours; GitHub refuses one that says nothing."""
+
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+"""Statuses that name another place for what was asked. Source: RFC 9110, section 15.4."""
+
+VALUES: Final = re.compile(r"[\t -~\x80-\xff]*")
+"""The values of header fields, one or several as one text: no character that would end a line, and so begin another field.
+
+Source: RFC 9110, section 5.5.
+"""
 
 BODY_LIMIT = 128 * 1024
 """Bytes of a token response that are read: distribution's tokens stay below 64 KiB, oras-go allows 128 (TX-7)."""

@@ -126,6 +126,11 @@ def _sent(secrets: Sequence[Secret]) -> list[str]:
     return [secret.reveal().strip(" \t\r\n") for secret in secrets]
 
 
+def is_header_name(name: str) -> bool:
+    """Whether a text can be the name of a header. Source: RFC 9110, section 5.1."""
+    return _NAME.fullmatch(name) is not None
+
+
 def header_problem(name: str, values: Sequence[str]) -> str | None:
     """Why a header must not be sent, or None. Names the header, never a value.
 
@@ -134,7 +139,7 @@ def header_problem(name: str, values: Sequence[str]) -> str | None:
         values: already stripped; none at all is fine, there is nothing to send then.
     """
     lower = name.lower()
-    if _NAME.fullmatch(name) is None:
+    if not is_header_name(name):
         return f"{name[:40]!r} is not a header name"
     if lower in _FORBIDDEN:
         return f"the header {name!r} belongs to the connection"

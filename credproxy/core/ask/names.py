@@ -1,6 +1,7 @@
 """Names that are text, and not to be taken for one another: each is made where it is parsed, and mypy finds a swap."""
 
-from typing import NewType
+import re
+from typing import Final, NewType
 
 
 Authority = NewType("Authority", str)
@@ -11,3 +12,15 @@ Origin = NewType("Origin", str)
 
 RepositoryName = NewType("RepositoryName", str)
 """Such as ``org/app``: in the grammar of the OCI distribution specification."""
+
+_PORT: Final = re.compile(r":[0-9]+\Z")
+
+
+def has_port(authority: str) -> bool:
+    """Whether an authority, or a pattern of some, names a port."""
+    return _PORT.search(authority) is not None
+
+
+def without_port(authority: str) -> str:
+    """An authority, or a pattern of some, without its port."""
+    return _PORT.sub("", authority)

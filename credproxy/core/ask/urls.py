@@ -1,4 +1,4 @@
-"""What a URL in the configuration must be; a message never quotes it, because it may hold a login."""
+"""What a URL in the configuration must be, and how its path is read. A message never quotes it, because it may hold a login."""
 
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -9,9 +9,24 @@ from credproxy.core.ask.uri import canonical_authority, is_loopback
 _PRINTABLE = re.compile(r"[!-~]+")
 _ESCAPES = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")
+"""In a decoded segment: others may read it differently."""
+
 _PROXY = "wanted http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"
 
 _ENCODED = "in a login write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
+
+
+def clear_segments(path: str) -> tuple[str, ...] | None:
+    """The decoded segments of a path without its first slash; None if it can be read in two ways (SC-7).
+
+    That is so for a dot segment, an empty one, and a slash or another hidden byte in one.
+    """
+    segments = tuple(map(unquote, path.split("/")))
+    for segment in segments:
+        if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
+            return None
+    return segments
 
 
 def proxy_problem(url: str | None) -> str:

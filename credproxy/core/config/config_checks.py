@@ -7,7 +7,7 @@ from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.config.settings import DOCKER, LOGIN, NETRC, ActionsSettings, Settings
 from credproxy.core.config.text_checks import unusable_texts
 from credproxy.core.errors import Failed
-from credproxy.core.formats.checks import LONGEST_TIMEOUT, absolute, duration, within
+from credproxy.core.formats.checks import absolute, duration, timeout, within
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.kinds import BUILTIN
 from credproxy.core.policy.action_rules import split_scope
@@ -101,8 +101,7 @@ def _check_builtin(settings: Settings) -> Iterator[tuple[Path, str]]:
 def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
     if not 1 <= settings.empty_ttl <= 3600:  # noqa: PLR2004
         yield ("empty_ttl",), "wanted seconds from 1 to 3600"
-    if not 1 <= settings.flight_timeout <= LONGEST_TIMEOUT:
-        yield ("flight_timeout",), "wanted seconds from 1 to 300"
+    yield from timeout("flight_timeout", settings.flight_timeout)
     if settings.drain_timeout is not None:
         yield from duration("drain_timeout", settings.drain_timeout)
     if settings.cache.entries < 1:

@@ -17,13 +17,13 @@ Source: rules_img ``img_tool/pkg/serve/gateway/policy.go``, ``img_tool/cmd/oci-d
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
 import msgspec
 
+from credproxy.core.ask.names import has_port, without_port
 from credproxy.core.config.config_checks import RULES, is_registry, is_repository_pattern
 from credproxy.core.config.parse import ConfigError, Mistake, decode, shown
 from credproxy.core.formats.documents import Document, DocumentError, read_json, read_yaml
@@ -43,7 +43,6 @@ _FORMS = {
     "operations": "a list such as [blob:read, manifest:read]",
 }
 _OPERATIONS = get_args(Operation)
-_PORT = re.compile(r":[0-9]+$")
 
 
 class _Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,7 +92,7 @@ class PolicyFile:
 
     def rule_text(self, *, registry: str, repository: str, write: bool) -> str:
         """One rule as one line: a JSON object, which is also YAML."""
-        host = _PORT.sub("", registry)
+        host = without_port(registry)
         operations = EVERYTHING if write else READ
         rule = {"action": "allow", "registry": host, "repository": repository, "operations": operations}
         return f"{'' if self.is_json else '- '}{json.dumps(rule)}"
@@ -155,7 +154,7 @@ def _check(policy: _PolicyDocument) -> Iterator[tuple[Path, str]]:
 def _check_rule(rule: _Rule) -> Iterator[tuple[Path, str]]:
     if rule.action not in {"allow", "deny"}:
         yield ("action",), f'{rule.action!r} is not an action; wanted "allow" or "deny"'
-    if _PORT.search(rule.registry):
+    if has_port(rule.registry):
         yield ("registry",), f"{rule.registry!r} has a port, and matches nothing: hosts are compared without it"
     elif rule.registry != "*" and not is_registry(rule.registry):
         yield ("registry",), f'{rule.registry!r} is not a registry; wanted a host, "*.suffix" or "*"'

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 
-from credproxy.core.ask.message import header_problem
+from credproxy.core.ask.message import header_problem, is_header_name
 from credproxy.core.formats.toml_lines import Path
 
 
@@ -16,7 +16,6 @@ _YEAR = 366 * 86400.0
 _SECONDS = "wanted seconds, 0 or more, and at most a year (31622400)"
 
 _ABSOLUTE = "wanted an absolute path, or one that begins with ~/"
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -24,6 +23,14 @@ def absolute(key: str, path: str | None) -> Iterator[Problem]:
     """A file's path: anything else would depend on where the daemon happens to be started."""
     if path is not None and not path.startswith("/"):
         yield (key,), _ABSOLUTE
+
+
+def certificate(client_cert: str | None, client_key: str | None) -> Iterator[Problem]:
+    """The files of a client certificate, under the keys ``client_cert`` and ``client_key``."""
+    yield from absolute("client_cert", client_cert)
+    yield from absolute("client_key", client_key)
+    if client_key is not None and client_cert is None:
+        yield ("client_cert",), "client_key alone is of no use; name its certificate as well"
 
 
 def program(key: str, argv: tuple[str, ...]) -> Iterator[Problem]:
@@ -66,7 +73,7 @@ def user(key: str, name: str | None) -> Iterator[Problem]:
 
 def header(key: str, name: str) -> Iterator[Problem]:
     """The name of a header (RFC 9110, section 5.1) that is not one of the connection's own."""
-    if _HEADER.fullmatch(name) is None:
+    if not is_header_name(name):
         yield (key,), "wanted the name of a header"
     elif (problem := header_problem(name, ())) is not None:
         yield (key,), problem

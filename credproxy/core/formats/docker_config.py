@@ -13,10 +13,10 @@ from typing import Literal
 import msgspec
 
 from credproxy.core.ask.credential import IdentityToken, RegistryToken, Secret, Stored
-from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
-from credproxy.core.ask.names import Authority, RepositoryName
+from credproxy.core.ask.docker_hub import HUB_KEY, is_hub, login_name
+from credproxy.core.ask.names import Authority, RepositoryName, without_port
 from credproxy.core.ask.stored import login, unreadable
-from credproxy.core.formats.docker_keys import canonical_key, folded, hierarchy, host_of, login_again
+from credproxy.core.formats.docker_keys import canonical_key, hierarchy, login_again
 from credproxy.core.formats.go_json import REPLACEMENT, as_go_reads, broken_line, with_names
 from credproxy.core.unreadable_json import UNREADABLE
 
@@ -107,7 +107,7 @@ class Index:
         Strict order, no fall-through: a program of its own, the common program for what ``auths`` names, the file
         itself (DC-5, DC-8). A path-scoped key never answers for another path (DC-9).
         """
-        canonical = folded(authority)
+        canonical = login_name(authority)
         for name in hierarchy(canonical, repository):
             if name in self.auths and self.auths[name] in self.registry_tokens:
                 return DockerEntry("auth", self.auths[name])
@@ -126,11 +126,11 @@ class Index:
 
     def lacks(self, authority: str) -> str:
         """Say that there is no login for a registry, and for what else on the same host there is one."""
-        host = host_of(folded(authority))
-        named = {name for name in (*self.auths, *self.helpers) if host_of(name.partition("/")[0]) == host}
-        near = sorted(named - {folded(authority)})
+        host = without_port(login_name(authority))
+        named = {name for name in (*self.auths, *self.helpers) if without_port(name.partition("/")[0]) == host}
+        near = sorted(named - {login_name(authority)})
         said = f"has no login for {authority!r}"
-        if folded(authority) in self.auths:
+        if login_name(authority) in self.auths:
             said = f"has an entry for {authority!r} that is empty"
         if near:
             said += f", only for {', '.join(map(repr, near))}: port and path matter"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from credproxy.core.ask.docker_hub import is_hub
+from credproxy.core.ask.docker_hub import login_name
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.uri import canonical_authority
 
@@ -17,23 +17,12 @@ def canonical_key(key: str) -> str | None:
     path = path.strip("/")
     if scheme or path in {"v1", "v2", ""}:
         path = "" if path in {"v1", "v2", ""} else path
-    return folded(authority) + (f"/{path}" if path else "")
+    return login_name(authority) + (f"/{path}" if path else "")
 
 
 def login_again(key: str) -> str:
     """The hint for an entry that cannot be used."""
     return f"log in again: docker login {canonical_key(key) or key}"
-
-
-def host_of(authority: str) -> str:
-    """An authority without its port."""
-    host, colon, port = authority.rpartition(":")
-    return host if colon and port.isdigit() else authority
-
-
-def folded(authority: str) -> str:
-    """An authority; all of Docker Hub's names become one."""
-    return "docker.io" if is_hub(authority) else authority
 
 
 def hierarchy(host: str, repository: RepositoryName | None) -> Iterator[str]:

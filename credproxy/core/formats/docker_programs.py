@@ -5,6 +5,7 @@ Source: docker-credential-helpers, credentials/credentials.go.
 
 import re
 from shlex import quote
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,10 @@ from credproxy.core.unreadable_json import UNREADABLE
 
 
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+NOT_FOUND: Final = b"credentials not found in native keychain"
+"""All that a program prints that has no login."""
 
 
 def broken_helper(key: str, where: str) -> Failed:

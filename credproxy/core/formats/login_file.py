@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
+from credproxy.core.ask.docker_hub import HUB_KEY, login_name
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.go_json import broken_line
@@ -125,11 +125,6 @@ def kept_apart(path: str, index: LoginIndex) -> frozenset[str]:
     logins = {key: login for key, login in index.logins.items() if login.rotates}
     names = (name for login in logins.values() for name in (login.id, f".{login.id}.new"))
     return frozenset([*(f"{apart_folder(path)}/{name}" for name in names), *(apart_lock(path, key) for key in logins)])
-
-
-def login_name(authority: str) -> str:
-    """The name that stands for a host and all others that share its login."""
-    return "docker.io" if is_hub(authority) else authority
 
 
 def login_key(text: str) -> str | None:

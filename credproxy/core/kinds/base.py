@@ -4,22 +4,20 @@ A kind is one file next to this one: a struct with its options, and what is spec
 and names no kind: what it needs, what is wrong with it, how a person logs in.
 """
 
-import re
 from collections.abc import Iterator
 from shlex import quote as shell
 from typing import ClassVar, Literal, Self
 
+from credproxy.core.ask.names import without_port
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import is_loopback
-from credproxy.core.formats.checks import Problem, absolute, within
+from credproxy.core.formats.checks import Problem, certificate, within
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.formats.toml_types import Base, FilePath, PublicText
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Bundle, SecretFile, Used
 
-
-_PORT = re.compile(r":[0-9]+$")
 
 _NOT_STORED = "credproxy login stores nothing for this option: wanted another source, such as keyring, file or env"
 
@@ -203,10 +201,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
 
     def _certificate(self) -> Iterator[Problem]:
         """What is wrong with the certificate that it shows."""
-        yield from absolute("client_cert", self.client_cert)
-        yield from absolute("client_key", self.client_key)
-        if self.client_key is not None and self.client_cert is None:
-            yield ("client_cert",), "client_key alone is of no use; name its certificate as well"
+        yield from certificate(self.client_cert, self.client_key)
         if self.client_cert is not None and self.insecure:
             yield ("client_cert",), "means nothing together with insecure = true; leave one of them out"
 
@@ -217,4 +212,4 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     @property
     def host(self) -> str:
         """The host of its ``match``: no port, no path."""
-        return _PORT.sub("", self.match.partition("/")[0])
+        return without_port(self.match.partition("/")[0])

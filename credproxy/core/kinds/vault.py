@@ -14,7 +14,7 @@ from credproxy.core.formats.checks import Problem, header
 from credproxy.core.formats.toml_types import HiddenText, PublicText
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources, SourceSettings
-from credproxy.core.kinds.sources.vault import WHOLE, VaultSource
+from credproxy.core.kinds.sources.vault import STORE_ITSELF, WHOLE, VaultSource
 from credproxy.core.unreadable_json import UNREADABLE
 
 
@@ -99,9 +99,6 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
         return found
 
 
-_STORE = "store the secret itself in that field: vault kv patch, or bao kv patch"
-
-
 def _whole(source: SourceSettings) -> SourceSettings:
     return msgspec.structs.replace(source, field=WHOLE) if isinstance(source, VaultSource) else source
 
@@ -118,4 +115,4 @@ def _text(fields: Mapping[str, object], key: str, name: str) -> str:
         hint = "name fields that it has in headers or basic of its [[host]]"
         raise unreadable(f"the secret {name!r}", f"has no text in a field {key!r}: it has {names}", hint=hint)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return secret_of(from_text(text, None, where=f"the field {key!r} of {name!r}", hint=_STORE)).reveal()
+    return secret_of(from_text(text, None, where=f"the field {key!r} of {name!r}", hint=STORE_ITSELF)).reveal()

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.ask.urls import clear_segments
 from credproxy.core.policy.globs import includes, matches
 
 
@@ -30,9 +31,6 @@ _LITERAL = str.maketrans({"*": "\ue000", "?": "\ue001"})
 
 _PIECE = re.compile(r"[^*?]+")
 _PARAMETERS = re.compile(r";[^/]*")
-_UNCLEAR = re.compile(
-    r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}"
-)  # in a decoded segment: others may read it differently
 
 
 class ObjectPattern(NamedTuple):
@@ -93,7 +91,7 @@ def object_pattern(text: str) -> ObjectPattern | None:
     if parts is None:
         return None
     scheme, authority, path, queries = parts.groups()
-    if canonical_authority(authority, scheme) != authority or _segments(path) is None:
+    if canonical_authority(authority, scheme) != authority or clear_segments(path) is None:
         return None
     decoded = _PIECE.sub(lambda piece: _decoded(piece[0]), path)
     return ObjectPattern(f"{scheme}://{authority}", decoded, bool(queries))
@@ -105,19 +103,10 @@ def is_object(target: Target) -> bool:
 
 
 def _name(target: Target) -> str | None:
-    if target.form is not Form.URL or target.scheme not in {"http", "https"} or _segments(target.path[1:]) is None:
+    if target.form is not Form.URL or target.scheme not in {"http", "https"} or clear_segments(target.path[1:]) is None:
         return None
     return _decoded(target.path[1:])
 
 
 def _decoded(text: str) -> str:
     return unquote(text).translate(_LITERAL)
-
-
-def _segments(path: str) -> tuple[str, ...] | None:
-    """The decoded segments; None for a dot segment, an empty one, a slash or another hidden byte in one (SC-7)."""
-    segments = tuple(map(unquote, path.split("/")))
-    for segment in segments:
-        if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
-            return None
-    return segments

@@ -11,16 +11,13 @@
 Docker Hub's names are one registry (SC-13), so a rule for one of them cannot be bypassed through another.
 """
 
-import re
-
 from credproxy.core.ask.docker_hub import HUB
+from credproxy.core.ask.names import without_port
 from credproxy.core.ask.uri import canonical_authority
 
 
 ANY_PORT = ":*"
 """The ending of a host that matches on any port."""
-
-_PORT = re.compile(r":[0-9]+$")
 
 
 class Registries:
@@ -43,7 +40,7 @@ class Registries:
 
     def cover(self, registry: str) -> bool:
         """Tell whether this registry matches. It is canonical, such as ``ghcr.io`` or ``reg.test:5000``."""
-        name = _PORT.sub("", registry) if self._any_port else registry
+        name = without_port(registry) if self._any_port else registry
         return any(map(self._is, HUB)) if name in HUB else self._is(name)
 
     def include(self, pattern: str) -> bool:

@@ -18,20 +18,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import DEFAULT_PORTS, canonical_authority, is_socket
+from credproxy.core.ask.urls import clear_segments
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import BUILTIN, HostRule
 
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern without being one
 _PORT = re.compile(r"(.+):([1-9][0-9]{0,4})")
-_UNCLEAR = re.compile(
-    r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}"
-)  # in a decoded segment: others may read it differently
 _HINT = "write host, host:port, *.suffix or *, each with an optional /path"
 
 _Host = tuple[str, int | None]
@@ -234,16 +231,8 @@ def _host(authority: str) -> _Host | None:
 
 
 def _segments(path: str) -> tuple[str, ...] | None:
-    """The decoded segments of a path; None if it is ambiguous: dots, empty segments, hidden bytes."""
-    if path in {"", "/"}:
-        return ()
-    segments = tuple(map(unquote, path[1:].split("/")))
-    if segments[-1] == "":
-        segments = segments[:-1]
-    for segment in segments:
-        if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
-            return None
-    return segments
+    """The decoded segments of a path, without an empty one at its end; None if it can be read in two ways."""
+    return () if path in {"", "/"} else clear_segments(path[1:].removesuffix("/"))
 
 
 def _invalid(match: str, problem: str, hint: str) -> Failed:

@@ -1,14 +1,13 @@
 """Rules for build actions that are broader than people usually intend."""
 
-import re
 from collections.abc import Iterator, Sequence
 
+from credproxy.core.ask.names import without_port
 from credproxy.core.ask.uri import is_loopback
 from credproxy.core.policy.globs import matches
 from credproxy.core.policy.rules import ActionRule
 
 
-_PORT = re.compile(r":[0-9]+$")
 _WRITES = frozenset({"blob:write", "manifest:write", "*"})
 _ANY = ("a-b", "a-b/c-d", "a-b/c-d/e-f/g-h")
 """Names with nothing in common: a pattern that matches them all matches every repository."""
@@ -23,7 +22,7 @@ def too_wide(rules: Sequence[ActionRule]) -> Iterator[tuple[int, str]]:
             scheme, _, authority, path = rule.url.split("/", 3)
             if path.partition("?")[0] in {"*", "**"}:
                 yield index, f"allows everything at {authority!r}"
-            if scheme == "http:" and not is_loopback(_PORT.sub("", authority)):
+            if scheme == "http:" and not is_loopback(without_port(authority)):
                 yield index, f"allows plain http at {authority!r}: others on the way may change what is fetched"
             continue
         if rule.registry == "*":

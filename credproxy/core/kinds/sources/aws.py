@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from shlex import quote as shell
 from typing import Final
 
+from credproxy.core.ask.aws_hosts import is_region
 from credproxy.core.formats.checks import Problem
 from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.cloud_libraries import AWS
@@ -38,7 +39,6 @@ CREDENTIALS_FILE: Final = Usual(
 CONFIG_FILE: Final = Usual(_ELSEWHERE, itself="AWS_CONFIG_FILE", below=".aws", file="config", base="home")
 
 _ROLE = re.compile(r"arn:[a-z-]{1,20}:iam::[0-9]{12}:role/[!-~]{1,512}")
-_REGION = re.compile(r"[a-z0-9-]{1,64}")
 _PROFILE = re.compile(r"[^\x00-\x1f\x7f\[\]\"']{1,256}")
 
 
@@ -62,7 +62,7 @@ class AwsSource(SourceBase, frozen=True, tag_field="source", tag="aws"):
 
         if self.role_arn is not None and _ROLE.fullmatch(self.role_arn) is None:
             yield ("role_arn",), "wanted the ARN of a role, such as arn:aws:iam::123456789012:role/build"
-        if self.region is not None and _REGION.fullmatch(self.region) is None:
+        if self.region is not None and not is_region(self.region):
             yield ("region",), "wanted the name of a region, such as eu-west-1"
 
     def uses(self) -> Iterator[Use]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+from credproxy.core.ask.docker_hub import login_name
 from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
 from credproxy.core.formats.checks import Problem
-from credproxy.core.formats.login_file import login_key, login_name
+from credproxy.core.formats.login_file import login_key
 from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.sources import hf
 from credproxy.core.kinds.sources.base import SourceBase

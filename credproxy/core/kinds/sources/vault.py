@@ -13,7 +13,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial
 from credproxy.core.ask.urls import server_problem
 from credproxy.core.ask.vault_values import VaultLogin, VaultServer
-from credproxy.core.formats.checks import Problem, absolute, user, within
+from credproxy.core.formats.checks import Problem, absolute, certificate, user, within
 from credproxy.core.formats.toml_types import Base, FilePath, HiddenText, PublicText, UserName
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
@@ -27,6 +27,7 @@ ProofSource = EnvSource | FileSource | CommandSource | CiOidcSource
 """Where lies what a login begins with."""
 
 WHOLE: Final = "*"
+STORE_ITSELF: Final = "store the secret itself in that field: vault kv patch, or bao kv patch"
 """The field that is the whole secret, as JSON."""
 
 TOKENS: Final = ("BAO_TOKEN", "VAULT_TOKEN")
@@ -153,18 +154,13 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
             yield ("address",), problem
         if self.username is not None and self.username_field is not None:
             yield ("username_field",), "there is username as well; leave one of the two out"
-        yield from self._certificates()
+        yield from absolute("ca_bundle", self.ca_bundle)
+        yield from certificate(self.client_cert, self.client_key)
         yield from user("username", self.username)
         if self.auth is not None:
             yield from within(("auth",), self.auth.problems())
             if not _is_path(getattr(self.auth, "mount", "token")):
                 yield ("auth", "mount"), "wanted where the method is, such as jwt, without auth/"
-
-    def _certificates(self) -> Iterator[Problem]:
-        for key in ("ca_bundle", "client_cert", "client_key"):
-            yield from absolute(key, getattr(self, key))
-        if self.client_key is not None and self.client_cert is None:
-            yield ("client_cert",), "client_key alone is of no use; name its certificate as well"
 
     def uses(self) -> Iterator[Use]:
         """Its certificates, and what the login begins with."""
