@@ -17,6 +17,7 @@
     conversation      what a request needs on its way, and how it follows redirects
     upstream_request  one request as a conversation
     release_assets    the API's URL of a release asset of GitHub
+    answer_fit        whether an answer belongs to the request
     resume            how a broken body is continued
     blob              a body on its way to the client
     reads             pulling

@@ -61,6 +61,8 @@ _UNKNOWN = {
     What.OBJECT: "UNSUPPORTED",
 }
 
+_UNASKED = {206: ", a part that was not asked for", 304: " where no condition was set"}
+
 _PASSING = frozenset({502, 503, 504})
 _FINAL = frozenset({*range(400, 500), 501, 505}) - {408}
 _DENIED = frozenset({401, 403, 407})
@@ -104,7 +106,8 @@ def _refusal(wanted: Wanted, answer: UpstreamAnswer, body: bytes) -> Reply:
         failure = Failure(Code.BAD_REQUEST, f"{speaker} refuses {what} with status {status}")
         told = "SIZE_INVALID" if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "UNSUPPORTED"
         return _reply(status, _specified(body) or told, failure, answer.headers)
-    failure = Failure(Code.UPSTREAM_UNAVAILABLE, f"{speaker} answered {what} with status {status}", "try again")
+    message = f"{speaker} answered {what} with status {status}{_UNASKED.get(status, '')}"
+    failure = Failure(Code.UPSTREAM_UNAVAILABLE, message, "try again")
     return _reply(status if status in _PASSING else HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", failure, answer.headers)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.checksum import is_of
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.gateway.answer_fit import fits
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.conversation import Conversation, H, Landed
 from credproxy.gateway.headers import announced, downward, upward
@@ -27,7 +28,6 @@ from credproxy.ports.transfer import Downloads, Transfer
 
 
 _RANGED = frozenset({"range", "if-range"})
-_GOOD = frozenset({HTTPStatus.OK, HTTPStatus.NOT_MODIFIED})
 _SENT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 _PAUSES = (0.1, 0.4)
 """Seconds before a download that could not be opened is tried again."""
@@ -90,7 +90,8 @@ class Reads:
         send = partial(self._forward, incoming.room)
         landed = await self._requests.drive(conversation, incoming, patience=patience, send=send, read=_body_of)
         response = landed.answer
-        if not _good(response.status, fields):
+        size = None if want.method == "HEAD" else len(response.body)
+        if not fits(response.status, response.headers, length=size, asked=fields):
             return refusal_reply(want, answered(landed), body=response.body)
         headers = (*downward(response.headers), *self._next_page(want, incoming, landed))
         length = announced(response.headers) if want.method == "HEAD" else None
@@ -100,7 +101,7 @@ class Reads:
         fields = upward(incoming, writing=False)
         landed = await self._persistently(want, incoming, patience, fields)
         transfer = landed.answer
-        if not _good(transfer.status, fields):
+        if not fits(transfer.status, transfer.headers, length=transfer.length, asked=fields):
             transfer.close()
             return refusal_reply(want, answered(landed), body=transfer.whole or b"")
         try:
@@ -115,7 +116,7 @@ class Reads:
         fields = upward(incoming, writing=False)
         landed = await self._persistently(want, incoming, patience, fields)
         transfer = landed.answer
-        if not _good(transfer.status, fields):
+        if not fits(transfer.status, transfer.headers, length=transfer.length, asked=fields):
             transfer.close()
             return refusal_reply(want, answered(landed), body=transfer.whole or b"")
         headers = downward(transfer.headers)
@@ -197,9 +198,3 @@ async def _body_of(response: Response) -> bytes:
 def place_of(want: Wanted, incoming: Incoming) -> BlobKey:
     """The key under which a blob is remembered."""
     return BlobKey(incoming.uid, want.registry, want.repository, want.reference)
-
-
-def _good(status: int, fields: Headers) -> bool:
-    if status == HTTPStatus.PARTIAL_CONTENT:
-        return any(name.lower() == "range" for name, _ in fields)
-    return status in _GOOD

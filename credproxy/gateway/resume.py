@@ -45,7 +45,7 @@ def promised(status: int, headers: Headers, *, length: int | None) -> ByteRange 
         return None
     if status == HTTPStatus.OK:
         return ByteRange(0, length - 1, length, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
-    found = _content_range(headers)
+    found = content_range(headers)
     if status != HTTPStatus.PARTIAL_CONTENT or found is None or found[1] - found[0] + 1 != length:
         return None
     return ByteRange(*found, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
@@ -102,7 +102,7 @@ def continues(span: ByteRange, moved: int, *, status: int, headers: Headers, len
         known = span.total is not None and bool(etag or not span.etag)
         told = known and etag == span.etag and etag.startswith('"')
         return Rest(span.start + moved, same=known and not changed, told=told) if fits else None
-    found = _content_range(headers)
+    found = content_range(headers)
     # The rest of another representation proves nothing: the bytes before it are needed, too.
     if status != HTTPStatus.PARTIAL_CONTENT or found is None or length != span.length - moved or changed:
         return None
@@ -118,7 +118,8 @@ def _changed(before: str, now: str) -> bool:
     return bool(before and now) and before != now
 
 
-def _content_range(headers: Headers) -> tuple[int, int, int | None] | None:
+def content_range(headers: Headers) -> tuple[int, int, int | None] | None:
+    """Give the first and last byte of a part, and the total length if its server says it; None if it does not say which it is."""
     found = _RANGE.fullmatch(_one(headers, "Content-Range"))
     if found is None or int(found[1]) > int(found[2]):
         return None

@@ -352,6 +352,26 @@ async def test_an_unrequested_206() -> None:
         assert (reply.status, await w.received(reply)) == (206, BODY[:5])
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x", "/v2/a/tags/list"])
+@pytest.mark.parametrize(
+    ("number", "fields", "told"),
+    [
+        pytest.param(206, (("Range", "bytes=5-9"),), "a part that was not asked for", id="another range"),
+        pytest.param(304, (), "where no condition was set", id="not modified"),
+    ],
+)
+async def test_an_answer_to_another_request(
+    method: str, target: str, number: int, fields: tuple[tuple[str, str], ...], told: str
+) -> None:
+    """RFC 9110, sections 15.3.7 and 15.4.5: curl would write it to its file, or nothing, and end with status 0."""
+    headers = (("Content-Range", "bytes 0-4/100"),)
+    part = FakeTransfer(number, headers, BODY[:5])
+    async with world(part, forwarded=(response(number, BODY[:5], *headers),)) as w:
+        reply = await w.answer(incoming(target, method, *fields))
+        assert (reply.status, reply.code, told in reply.told) == (502, "upstream_unavailable", True)
+
+
 async def test_a_download_that_cannot_be_opened_is_tried_again() -> None:
     """U3: three times, with pauses; a client would wait for a second before each of its own tries."""
     async with world(unavailable(), unavailable(), SMALL) as w:
