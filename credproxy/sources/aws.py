@@ -1,6 +1,5 @@
 """The access key that Amazon's own tools would use, in their order."""
 
-import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +13,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Failure
 from credproxy.core.formats.aws_config import Profiles, names_login, parse_profiles, plain_keys
+from credproxy.core.formats.aws_login_files import login_files
 from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources.aws import (
     CONFIG_FILE,
@@ -25,6 +25,7 @@ from credproxy.core.kinds.sources.aws import (
     NO_INSTANCE,
     PROFILES,
     SECRET,
+    TOKEN_FILE,
     TOKENS,
     VENDOR,
     VENDOR_FILE,
@@ -33,10 +34,11 @@ from credproxy.core.kinds.sources.aws import (
 )
 from credproxy.core.kinds.uses import Usual
 from credproxy.ports.clock import Clock
-from credproxy.ports.files import Files, FileVersion
+from credproxy.ports.files import Files
 from credproxy.ports.libraries import CloudLibraries
+from credproxy.sources.other_files import OtherFiles
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
-from credproxy.sources.watched_file import Looks, Watched
+from credproxy.sources.watched_file import Watched
 
 
 class Aws:
@@ -78,8 +80,7 @@ class Aws:
         self._config = self._watched(CONFIG_FILE, files, prefixed=True)
         self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock, failure_keep=FAILURE_KEEP)
         self._instance: bool | None = None
-        self._session: tuple[str, FileVersion | None] = "", None
-        self._looks = Looks(clock)
+        self._others = OtherFiles(files, clock)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the variable, the profile, or what else there is to ask.
@@ -146,7 +147,7 @@ class Aws:
         """The next question looks at the files."""
         self._credentials.forget()
         self._config.forget()
-        self._looks.forget()
+        self._others.forget()
         self._answer.forget()
 
     def _watched(self, place: Usual, files: Files, *, prefixed: bool) -> Watched[Profiles]:
@@ -203,26 +204,15 @@ class Aws:
         return self._instance
 
     async def _stamps(self) -> tuple[Hashable, ...]:
-        """What changes with a login: the two files, and what ``aws sso login`` writes."""
-        session = self._said_of_profile(self._config)
-        name = session.get("sso_session") or session.get("sso_start_url")
-        home = self._environ.get("HOME", "")
-        digest = "" if name is None else hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()
-        written = await self._signed_in(f"{home}/.aws/sso/cache/{digest}.json") if digest and home else None
-        files = (self._credentials.version, self._config.version, written)
-        return tuple(version and version.stamp for version in files)
-
-    async def _signed_in(self, path: str) -> FileVersion | None:
-        """The version of a file, looked at once a second as the others are: there is a question for each object."""
-        if self._session[0] != path:
-            self._session = path, None
-            self._looks.forget()
-
-        async def look() -> None:
-            self._session = path, await self._files.version(path)
-
-        await self._looks.look(look)
-        return self._session[1]
+        """What changes with a login: the two files, and those that a key is made from."""
+        environ = self._environ
+        named = (TOKEN_FILE, WEB_IDENTITY) if self._variables else (TOKEN_FILE,)
+        paths = (
+            *(environ[name] for name in named if environ.get(name)),
+            *login_files(self._profile, self._credentials.content, config=self._config.content, environ=environ),
+        )
+        files = (self._credentials.version, self._config.version)
+        return (*(version and version.stamp for version in files), *await self._others.stamps(paths))
 
     async def _asked(self) -> Printed:
         settings, since = self._settings, self._clock.boot()

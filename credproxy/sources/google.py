@@ -1,7 +1,7 @@
 """Google tokens, by Application Default Credentials: the worker obtains them, and this source remembers them."""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from credproxy.core.unreadable_json import UNREADABLE
 from credproxy.ports.clock import Clock
 from credproxy.ports.files import Files
 from credproxy.ports.libraries import CloudLibraries
+from credproxy.sources.other_files import OtherFiles
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
@@ -42,10 +43,12 @@ class _Adc(NamedTuple):
     Attributes:
         account: whose it is; "" if it does not say.
         project: that pays; "" for the login's own.
+        files: in which what it begins with is, such as the identity token of a job or a pod.
     """
 
     account: str = ""
     project: str = ""
+    files: tuple[str, ...] = ()
 
 
 class _TokenReach(NamedTuple):
@@ -86,6 +89,7 @@ class Google:
         self._file: Watched[_Adc | None] = Watched(
             path, None, parse=self._parsed, name="google", files=files, clock=clock
         )
+        self._others = OtherFiles(files, clock)
         self._product: str | None = None
         self._tokens: LRUCache[Hashable, ProgramAnswer] = LRUCache(_MOST)
 
@@ -98,7 +102,9 @@ class Google:
             return None
         if self._libraries.lacks(GOOGLE):
             return None
-        stamp = None if found is None or self._file.version is None else self._file.version.stamp
+        stamp: Hashable = None
+        if found is not None and self._file.version is not None:
+            stamp = (self._file.version.stamp, *await self._others.stamps(found.files))
         name = "this machine's service account" if found is None else _entry(self._file.path, found.account)
         wanted = _TokenReach(self._settings.scopes_for(target))
         return Identity("google", self._settings.impersonate or name, (stamp, wanted))
@@ -164,6 +170,7 @@ class Google:
     def forget(self) -> None:
         """The next question looks and asks again."""
         self._file.forget()
+        self._others.forget()
         self._product = None
         for answer in self._tokens.values():
             answer.forget()
@@ -204,7 +211,11 @@ class Google:
             problem = "is not a JSON object with a login of Google's"
             raise unreadable(f"the file {self._file.path!r}", problem, hint=self._settings.log_in)
         account = str(found.get("client_email") or found.get("account") or "")
-        return _Adc(account if _ACCOUNT.fullmatch(account) else "", str(found.get("quota_project_id") or ""))
+        return _Adc(
+            account if _ACCOUNT.fullmatch(account) else "",
+            str(found.get("quota_project_id") or ""),
+            tuple(_begins_with(found)),
+        )
 
     def _answer(self, wanted: _TokenReach) -> ProgramAnswer:
         found = self._tokens.get(wanted)
@@ -238,6 +249,15 @@ class Google:
         project = self._settings.quota_project or given.project
         beside = (("x-goog-user-project", project),) if project and not question.audience else ()
         return b"", Login(stored, since=since, until=life.until, wall_until=life.wall_until, beside=beside)
+
+
+def _begins_with(found: Mapping[str, object]) -> Iterator[str]:
+    """The files that an external account names, also one that acts for another account. Source: google-auth, identity_pool.py."""
+    for info in (found, found.get("source_credentials")):
+        source = info.get("credential_source") if isinstance(info, dict) else None
+        path = source.get("file") if isinstance(source, dict) else None
+        if isinstance(path, str) and path:
+            yield path
 
 
 def _entry(path: str | None, account: str) -> str:

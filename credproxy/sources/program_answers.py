@@ -89,7 +89,8 @@ class ProgramAnswer:
         runs = self._runs
         async with self._asking:  # one run for forty repositories of one login
             flushes = self._flushes
-            if self._runs == runs and self._due(anew=anew, stamp=stamp):
+            # A run that another login's question began tells nothing of this one.
+            if (self._runs == runs or stamp != self._stamp) and self._due(anew=anew, stamp=stamp):
                 await self._run(run)
             failed = self._runs != runs or self._clock.boot() < self._failed_until
             login, failure = self._login, self._failure if failed else None

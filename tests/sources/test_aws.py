@@ -318,6 +318,49 @@ async def test_a_new_single_sign_on_is_seen_within_a_second() -> None:
     assert await world.key_id() == "ASIA"
 
 
+BASED = "[profile role]\nrole_arn = r\nsource_profile = corp\n"
+CONSOLE = "[profile c]\nlogin_session = arn:aws:iam::123456789012:user/me\n"
+OF_CONSOLE = hashlib.sha256(b"arn:aws:iam::123456789012:user/me").hexdigest()
+OF_SSO = hashlib.sha1(b"it", usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("profile", "config", "environ", "path"),
+    [
+        ("corp", SSO, {}, f"/home/u/.aws/sso/cache/{OF_SSO}.json"),
+        ("role", BASED + SSO, {}, f"/home/u/.aws/sso/cache/{OF_SSO}.json"),
+        ("loop", "[profile loop]\nsource_profile = role\n" + BASED + SSO, {}, f"/home/u/.aws/sso/cache/{OF_SSO}.json"),
+        ("c", CONSOLE, {}, f"/home/u/.aws/login/cache/{OF_CONSOLE}.json"),
+        ("c", CONSOLE, {"AWS_LOGIN_CACHE_DIRECTORY": "~/logins"}, f"/home/u/logins/{OF_CONSOLE}.json"),
+        ("w", "[profile w]\nrole_arn = r\nweb_identity_token_file = /run/token\n", {}, "/run/token"),
+        (None, "", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token"}, "/run/token"),
+        (
+            None,
+            "",
+            {
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost/",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/run/pod",
+            },
+            "/run/pod",
+        ),
+    ],
+)
+async def test_a_new_login_gets_no_key_of_the_one_before(
+    profile: str | None, config: str, environ: dict[str, str], path: str
+) -> None:
+    """Wherever the login lies that a key is made from, also that of another profile: the key of the last one may have hours to live."""
+    world = World(profile, "", config, **environ)
+    world.ground.files.put(path, "of the first")
+    answering(world, AwsAccess("FIRST", "s", "t", T0 + 3600), AwsAccess("SECOND", "s", "t", T0 + 3600))
+    before = await world.source.locate(TARGET, None)
+    assert await world.key_id() == "FIRST"
+    assert await world.source.locate(TARGET, None) == before
+    world.ground.files.put(path, "of the second one")
+    world.ground.clock.suspend(1)
+    assert await world.source.locate(TARGET, None) != before
+    assert await world.key_id() == "SECOND"
+
+
 async def test_that_there_is_none_after_all_is_no_login() -> None:
     """An instance without a role."""
     world = World(AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:1")

@@ -241,6 +241,40 @@ async def test_two_accounts_are_two_logins() -> None:
     assert {one.entry for one in names} == {f"{folder}/{who}/adc.json#{who}" for who in ("a@b.test", "c@d.test")}
 
 
+EXTERNAL = {"type": "external_account", "credential_source": {"file": "/run/token"}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [EXTERNAL, {"type": "impersonated_service_account", "source_credentials": EXTERNAL}],
+    ids=["external", "impersonated"],
+)
+async def test_another_identity_in_the_file_of_an_external_account_is_another_login(
+    content: dict[str, object],
+) -> None:
+    """A runner has the same path for the next job: its token is not made with the job before."""
+    machine = Machine()
+    machine.files.put(ADC, json.dumps(content))
+    machine.files.put("/run/token", "of the first job")
+    before = await machine.identity()
+    await machine.login()
+    machine.files.put("/run/token", "of the second job")
+    machine.clock.suspend(1)
+    machine.given = LibraryToken("second", machine.clock.wall() + 3599)
+    assert await machine.identity() != before
+    found = await machine.login()
+    assert isinstance(found.stored, UserPassword)
+    assert found.stored.password.reveal() == "second"
+
+
+@pytest.mark.parametrize("source", [None, [], "x", {"file": 7}, {"file": ""}, {"url": "https://x.test"}])
+async def test_an_account_that_names_no_file_depends_on_none(source: object) -> None:
+    """What is wrong with it is for the library to say."""
+    machine = Machine()
+    machine.files.put(ADC, json.dumps({"type": "external_account", "credential_source": source}))
+    assert await machine.identity() == await machine.identity()
+
+
 async def test_a_token_ends_when_google_says_and_is_asked_for_before_that() -> None:
     """Then once for all who wait."""
     machine = Machine()

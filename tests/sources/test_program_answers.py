@@ -112,6 +112,24 @@ async def test_forty_questions_at_once_cause_one_run() -> None:
     assert program.runs == 1
 
 
+@pytest.mark.parametrize("failing", [False, True])
+async def test_a_login_that_changes_while_a_run_is_under_way_has_a_run_of_its_own(*, failing: bool) -> None:
+    """A question about the new one waits for the old one's run, and is not given what that found, or why it failed."""
+    program = Program(gate=asyncio.Event(), failure=failed(Code.HELPER_FAILED, "no") if failing else None)
+    answer = program.answer()
+    old = asyncio.ensure_future(answer.login(program.run, anew=False, stamp="old"))
+    await settle()
+    other = Program(text="two", clock=program.clock)
+    new = [asyncio.ensure_future(answer.login(other.run, anew=False, stamp="new")) for _ in range(3)]
+    await settle()
+    assert program.gate is not None
+    program.gate.set()
+    found = [login for login in await asyncio.gather(*new) if login is not None]
+    assert [secret_of(login.stored).reveal() for login in found] == ["two"] * 3
+    assert (program.runs, other.runs) == (1, 1)
+    await asyncio.gather(old, return_exceptions=True)
+
+
 async def test_waiters_of_a_failed_run_share_its_failure_and_the_next_question_retries() -> None:
     """Otherwise ten flights would start a hanging program, one after another."""
     program = Program(gate=asyncio.Event(), failure=failed(Code.HELPER_FAILED, "locked"))

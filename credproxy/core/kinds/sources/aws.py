@@ -25,6 +25,9 @@ PROFILES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 
 WEB_IDENTITY: Final = "AWS_WEB_IDENTITY_TOKEN_FILE"
 CONTAINER: Final = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+TOKEN_FILE: Final = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105  the name of a variable
+"""The variable that names the file with what a container shows to be given a key."""
+
 NO_INSTANCE: Final = "AWS_EC2_METADATA_DISABLED"
 INSTANCE: Final = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 VENDOR_FILE: Final = "/sys/class/dmi/id/sys_vendor"
