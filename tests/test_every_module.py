@@ -108,7 +108,6 @@ THROUGH = {
     "ports.permissions": "server/test_gateway_api.py",
     "ports.signing": "adapters/test_aws_signing.py",
     "providers.registry_exchange": "providers/test_oci_learning.py",
-    "server.body": "server/test_helper_api.py",
     "server.c_parser": "e2e/test_supervision.py",
     "server.probes": "server/test_verbs.py",
     "server.sandboxed": "server/test_verbs.py",

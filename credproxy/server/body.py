@@ -1,6 +1,6 @@
 """Reading a request's body within bounds: 64 KiB and two seconds (PY11, F10)."""
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from credproxy.core.errors import Code, failed
 from credproxy.ports.clock import Clock
@@ -41,6 +41,21 @@ async def arrived(request: web.BaseRequest, clock: Clock, *, seconds: float) -> 
     return True
 
 
+async def go_on(request: web.BaseRequest) -> None:
+    """Ask for a body that its client keeps back until it is told to send it (RFC 9110, section 10.1.1).
+
+    aiohttp's low-level server leaves this to its user, and curl would wait a second for it, others for ever.
+
+    Raises:
+        ConnectionError: the client is gone.
+    """
+    if request.version < HttpVersion11 or request.content.is_eof():
+        return
+    expected = [one.strip().lower() for line in request.headers.getall("Expect", ()) for one in line.split(",")]
+    if "100-continue" in expected:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 async def read_body(request: web.BaseRequest, clock: Clock) -> bytes:
     """The whole body.
 
@@ -55,6 +70,7 @@ async def read_body(request: web.BaseRequest, clock: Clock) -> bytes:
         return content.read_nowait()
     chunks = bytearray()
     try:
+        await go_on(request)
         async with clock.timeout(READ_TIMEOUT):
             while chunk := await content.readany():
                 chunks += chunk

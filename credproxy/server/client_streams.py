@@ -5,12 +5,13 @@ import os
 import socket
 from collections.abc import AsyncIterator
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.minimum_speed import LEAST, Pace
 from credproxy.ports.clock import Clock
 from credproxy.ports.forwarder import Room
+from credproxy.server.body import go_on
 from credproxy.server.response_writer import write_pieces
 
 
@@ -51,9 +52,9 @@ class UnreadBody:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Read it piece by piece. Raises Failed(bad_request): it is too slow, or breaks off."""
-        await self._go_on()
         pace = Pace(over=IDLE)
         try:
+            await go_on(self._request)
             while True:
                 begun = self._clock.boot()
                 async with self._clock.timeout(IDLE):
@@ -66,12 +67,6 @@ class UnreadBody:
             raise failed(Code.BAD_REQUEST, f"the upload was silent for {IDLE:g} s") from None
         except (OSError, web.RequestPayloadError):
             raise failed(Code.BAD_REQUEST, "the upload broke off") from None
-
-    async def _go_on(self) -> None:
-        # The low-level server leaves this to its user, and curl would wait a second for it.
-        expected = self._request.headers.get("Expect", "").lower() == "100-continue"
-        if expected and self._request.version >= HttpVersion11 and not self._request.content.is_eof():
-            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _in_time(pace: Pace, count: int, waited: float) -> None:

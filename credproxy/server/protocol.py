@@ -20,6 +20,7 @@ from credproxy.server.accepting import Accepting, Insistent
 from credproxy.server.attendance import Attendance
 from credproxy.server.connection_limit import OWN, Admission, ConnectionLimit, Holder
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
+from credproxy.server.request_framing import why
 from credproxy.server.request_intake import IntakeHandler
 from credproxy.server.response_writer import Outgoing
 from credproxy.server.responses import failure_response
@@ -179,9 +180,7 @@ class Connection(IntakeHandler):
             log.error("request handler failed", error=type(exc).__name__, place=raised_at(exc))
             failure = Failure(Code.INTERNAL, "credproxy hit a bug while answering", "see the daemon's log")
         else:
-            failure = Failure(
-                Code.BAD_REQUEST, "this is not a well-formed HTTP request", "ask through credproxy-helper"
-            )
+            failure = why(exc)
         response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
         response.force_close()
         return response

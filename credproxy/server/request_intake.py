@@ -4,13 +4,16 @@ aiohttp reads on while a request is under way, and keeps up to 32 further heads 
 what comes behind a request stays with its client until the answer has left: one read at most was already taken.
 """
 
+from http import HTTPStatus
 from typing import Self
 
 import structlog
 from aiohttp import StreamReader, web
+from aiohttp.web_protocol import _ErrInfo
 
 from credproxy.core.ask.message import encode_failure
 from credproxy.core.errors import Code, Failure
+from credproxy.server.request_framing import UnfitRequestError, ends_connection, unfit
 from credproxy.server.response_writer import Outgoing, OutgoingHandler
 
 
@@ -54,6 +57,7 @@ class IntakeHandler(OutgoingHandler):
         """Parse, and stop reading where another request begins before this one is answered."""
         behind = self._last_body is None or self._last_body.is_eof()  # and not a part of that body
         super().data_received(data)
+        self._judge()
         if not self._bounded:
             return
         if self._messages:
@@ -73,8 +77,21 @@ class IntakeHandler(OutgoingHandler):
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
+            self._judge()  # aiohttp may have read what came behind a request for another protocol
             if self._bounded and self._buffer_paused and not self._messages:
                 self._resume_reading_if_drained()
+
+    def _judge(self) -> None:
+        """Refuse what has arrived and is not for us, before it is answered; one that has been judged is judged alike."""
+        for place, (message, body) in enumerate(self._messages):
+            if isinstance(message, _ErrInfo):
+                continue
+            failure = unfit(message)
+            if failure is not None:
+                error = UnfitRequestError(failure)
+                self._messages[place] = _ErrInfo(HTTPStatus.BAD_REQUEST, error, error.message), body
+            elif not message.should_close and ends_connection(message):
+                self._messages[place] = message._replace(should_close=True), body
 
     def _refuse_head(self) -> None:
         transport = self.transport
