@@ -8,14 +8,17 @@ from pathlib import Path as Place
 
 from msgspec import structs
 
+from credproxy.adapters.clock import SystemClock
 from credproxy.cli.client_certificates import unusable_certificates
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.key_places import key_places
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.read_config import home, read_files, read_policy
+from credproxy.core.ask.credential import PlainSecret, Secret
+from credproxy.core.ask.jwt import over
 from credproxy.core.config.parse import ConfigError, Mistake, load_files
 from credproxy.core.config.settings import Settings
-from credproxy.core.kinds.uses import Bundle, LoginFile
+from credproxy.core.kinds.uses import Bundle, LoginFile, Variable
 from credproxy.core.paths import config_files
 from credproxy.doctor import configured
 from credproxy.doctor.finding import nowhere
@@ -42,6 +45,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
         unreadable, way_out = error.message, error.hint
     except ConfigError as error:
         mistakes = error.mistakes
+    now = SystemClock().wall()
     logins = find_logins(settings)
     for more in _of_rules(settings) if strict else ():
         logins = Logins({**logins.docker, **more.docker}, logins.netrc, logins.machines, [*logins.broken, *more.broken])
@@ -55,6 +59,8 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
         actions=rules,
         variables={name: bool(value.strip()) for name, value in os.environ.items()},
         bundles=_bundles(settings),
+        over=_over(settings, now),
+        wall=now,
         place=key_places(found) if strict and found and not unreadable and settings != Settings() else nowhere,
         strict=strict,
     )
@@ -73,6 +79,13 @@ def _of_rules(settings: Settings) -> Iterator[Logins]:
                 yield find_logins(structs.replace(settings, docker_config="none", netrc=path))
             case _:
                 pass
+
+
+def _over(settings: Settings, wall: float) -> dict[str, str]:
+    """What to say of each variable that holds a token which is over by its own words."""
+    named = {use.name for _, _, use in settings.uses() if isinstance(use, Variable)}
+    said = {name: over(PlainSecret(Secret(os.environ.get(name, ""))), wall) for name in named}
+    return {name: words for name, words in said.items() if words}
 
 
 def _bundles(settings: Settings) -> dict[str, str]:

@@ -34,7 +34,8 @@ class FileRules(NamedTuple):
 
     def warn(self) -> None:
         """Print the warnings, in the order of the file."""
-        found = [*too_wide(self.rules), *without_effect(self.rules, lambda index: shown(self.paths[index]))]
+        dead = without_effect(self.rules, lambda index: shown(self.paths[index]), written=self.number)
+        found = [*too_wide(self.rules), *dead]
         for index, problem in sorted(found, key=lambda one: one[0]):
             warning = Mistake(self.where, self.lines[index], shown(self.paths[index]), problem)
             click.echo(f"warning: {warning}", err=True)

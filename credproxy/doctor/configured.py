@@ -28,7 +28,7 @@ class Facts:
         logins: docker's, podman's and netrc files that exist.
         broken: what is unusable in those, or a client certificate, and what to do.
         actions: how many rules there are for build actions.
-        variables, bundles: see ``named.check``.
+        variables, bundles, over, wall: see ``named.check``.
     """
 
     places: Sequence[str]
@@ -42,6 +42,8 @@ class Facts:
     actions: int = 0
     variables: Mapping[str, bool] = field(default_factory=dict)
     bundles: Mapping[str, str] = field(default_factory=dict)
+    over: Mapping[str, str] = field(default_factory=dict)
+    wall: float = 0.0
     place: Where = nowhere
     strict: bool = False
 
@@ -68,6 +70,8 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         facts.settings,
         variables=facts.variables,
         bundles=facts.bundles,
+        over=facts.over,
+        wall=facts.wall,
         place=facts.place,
         strict=facts.strict,
     )

@@ -4,8 +4,10 @@ Nothing is run, and no secret is shown: for a file with a secret, only whether i
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from shlex import quote
 
+from credproxy.core.ask.jwt import over as token_over
 from credproxy.core.ask.stored import from_text
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
@@ -18,6 +20,9 @@ topic = Topic("configuration")
 
 MakeFinding = Callable[[str, str], Finding]
 
+_NOTHING: Mapping[str, str] = {}
+_ANOTHER = "# store another one, if this machine's clock is right: date -u"
+
 _CHOSEN = frozenset({"auto", "none"})
 
 
@@ -27,6 +32,8 @@ def check(
     *,
     variables: Mapping[str, bool],
     bundles: Mapping[str, str],
+    over: Mapping[str, str] = _NOTHING,
+    wall: float = 0.0,
     place: Where = nowhere,
     strict: bool = False,
 ) -> Iterator[Finding]:
@@ -37,6 +44,8 @@ def check(
         settings: that are in force or would be.
         variables: of this process, and whether each is non-empty.
         bundles: for each ``ca_bundle`` why it cannot be used; "" if it can.
+        over: for each variable that holds a token which is over, the words about it.
+        wall: POSIX seconds, now.
         place: gives the prefix of a message about a key of the settings, such as ``FILE:LINE: KEY: ``.
         strict: whether a variable that is missing here is an error, although the daemon's environment may have it.
     """
@@ -44,7 +53,12 @@ def check(
     for key, subject, use in settings.uses():
         if isinstance(key[-1], int) and not _is_there(machine, use, variables):
             continue  # one of several alternatives: which of them exist differs between machines
-        yield from placed(_use(machine, subject, use, missing, variables=variables, bundles=bundles), place(key))
+        found = _use(machine, subject, use, missing, variables=variables, bundles=bundles)
+        yield from placed(found, place(key))
+        # The token of the port is compared and never judged, so it has no end.
+        yield from placed(
+            _over(machine, subject, use, missing, over=over, wall=wall) if key[0] == "host" else (), place(key)
+        )
     yield from _top(machine, settings, place, missing)
     if settings.actions.policy_file is not None:
         yield from placed(_policy(machine, settings.actions.policy_file), place(("actions", "policy_file")))
@@ -87,6 +101,26 @@ def _use(
             yield from _bundle(machine, subject, use, bundles.get(use.path, ""))
         case Program() | Usual() | Library() | GitHelper():
             return  # ``config check`` reports missing libraries
+
+
+def _over(
+    machine: Machine, subject: str, use: Use, missing: MakeFinding, *, over: Mapping[str, str], wall: float
+) -> Iterator[Finding]:
+    """A token that says that it has expired: it is never sent, or refused by who is asked to exchange it."""
+    match use:
+        case Variable(name) if name in over:
+            yield missing(
+                f"the variable {name!r} for {subject} {over[name]}", f"export {name}=...; credproxy stop  {_ANOTHER}"
+            )
+        case SecretFile(path, pem=False, json=False):
+            with suppress(UnicodeDecodeError, Failed):
+                said = token_over(from_text((machine.read(path) or b"").decode(), use.username, where=path), wall)
+                if said:
+                    yield topic.error(
+                        f"the secret of {subject}, {path!r}, {said}", f"${{EDITOR:-vi}} {quote(path)}  {_ANOTHER}"
+                    )
+        case _:
+            return
 
 
 def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: MakeFinding) -> Iterator[Finding]:

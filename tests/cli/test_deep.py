@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from credproxy.cli.gathering import gather
 from tests.cli.test_commands import configure, home, run
+from tests.contract import jwt
 
 
 __all__ = ["home"]  # the fixture
@@ -87,6 +88,21 @@ command = ["{program}"]
         assert done.exit_code == 0, done.output
         assert done.stdout.splitlines()[-1] == f"{path}: fine, 2 host rules"
     assert not (home / "started").exists()
+
+
+def test_deep_tells_a_token_that_is_over_wherever_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of the daemon, before the build that would read them; the token itself is not shown."""
+    monkeypatch.setenv("OVER", jwt(1000.0))
+    (home / "over").write_text(jwt(2000.0))
+    (home / "over").chmod(0o600)
+    rule = '[[host]]\nmatch = "{}.test"\nprovider = "header"\nsecret = {{ source = {} }}\n'
+    configure(home, rule.format("a", '"env", name = "OVER"') + rule.format("b", f'"file", path = "{home}/over"'))
+    done = run("config", "check", "--deep")
+    said = " ".join(done.output.split())
+    assert done.exit_code == 1
+    assert "the variable 'OVER' for 'a.test' holds a token that expired at 1970-01-01 00:16:40 UTC" in said
+    assert f"'{home}/over', holds a token that expired at 1970-01-01 00:33:20 UTC" in said
+    assert jwt(1000.0)[:20] not in done.output
 
 
 def test_deep_tells_a_broken_file_of_logins(home: Path) -> None:

@@ -35,6 +35,9 @@ URIS = [
     ("https://reg.test:99999/", text_of("ask for a URL or for a bare host[:port]"), ["https://reg.test:9999/"]),
     ("1://reg.test/", text_of("ask for a URL or for a bare host[:port]"), ["reg.test"]),
     ("ftp://reg.test/a", text_of("use https:// or a bare host[:port]"), ["https://reg.test/a", "reg.test"]),
+    ("ftp:/reg.test/a", text_of("use https:// or a bare host[:port]"), ["https://reg.test/a", "reg.test"]),
+    ("https:/reg.test/a", text_of("write '//' between the first ':' and the host"), ["https://reg.test/a"]),
+    ("HTTP:reg.test", text_of("write '//' between the first ':' and the host"), ["HTTP://reg.test"]),
     (
         "reg.test/a",
         text_of("put https:// in front, or ask for the bare host[:port]"),

@@ -4,6 +4,7 @@ import pytest
 
 from credproxy.core.config.parse import load
 from credproxy.doctor.named import check
+from tests.contract import jwt
 from tests.doctor.machines import FakeMachine, told
 
 
@@ -125,3 +126,36 @@ def test_what_works_is_not_mentioned() -> None:
         f'{HEADER.replace("a.b", "g.h")}"command", argv = ["/good"] }}\n'
     )
     assert look(text, {"SET": True}, good="") == []
+
+
+def test_a_token_that_has_expired_by_its_own_words_is_told_with_its_end() -> None:
+    """The daemon sends none of it; with a byte order mark in front, too. What ends later, or says nothing, is fine."""
+    held = (
+        machine()
+        .put("/over", 0o600, content=f"{jwt(1000.0)}\n".encode())
+        .put("/later", 0o600, content=jwt(2001).encode())
+    )
+    held.put("/marked", 0o600, content=f"\ufeff{jwt(1000.0)}".encode())
+
+    def said(path: str, text: str = HEADER) -> list[tuple[str, str, str]]:
+        return told(
+            check(held, load(f'{text}"file", path = "{path}" }}\n', "f"), variables={}, bundles={}, wall=2000.0)
+        )
+
+    remedy = "${EDITOR:-vi} %s  # store another one, if this machine's clock is right: date -u"
+    for path in ("/over", "/marked"):
+        words = f"the secret of 'a.b', '{path}', holds a token that expired at 1970-01-01 00:16:40 UTC by its own words"
+        assert said(path) == [("error", words, remedy % path)]
+    assert said("/later") == said("/good") == []
+    assert said("/over", TOKEN) == [], "the token of the port is only compared"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_token_in_a_variable_is_judged_as_well(strict: bool) -> None:  # noqa: FBT001  parametrized
+    """The daemon's environment may have another one."""
+    settings = load(f'{HEADER}"env", name = "SET" }}\n', "f")
+    over = {"SET": "holds a token that expired"}
+    found = told(check(machine(), settings, variables={"SET": True}, bundles={}, over=over, strict=strict))
+    assert [(severity, message) for severity, message, _ in found] == [
+        ("error" if strict else "warning", "the variable 'SET' for 'a.b' holds a token that expired")
+    ]

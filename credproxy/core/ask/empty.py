@@ -53,6 +53,11 @@ _NOTHINGS = frozenset(
 they spell it, because ``none`` in lower case can also be an intended word."""
 
 
+def is_scheme(word: str) -> bool:
+    """Whether it is a word that comes before a credential in a header, in any case, such as ``Bearer``."""
+    return word.lower() in _SCHEMES
+
+
 def blank(text: str) -> bool:
     """Whether a text is empty, or holds nothing visible: white space of any alphabet, controls, a BOM.
 

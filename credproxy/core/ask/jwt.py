@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -78,6 +79,14 @@ def _times(token: str) -> _Times | None:
 def stored_life(stored: Stored, wall: float) -> float | None:
     """Seconds that a stored credential has left, if its secret is a JWT that says so; see ``life``."""
     return life(secret_of(stored).reveal().strip().rpartition(" ")[2], wall)
+
+
+def over(stored: Stored, wall: float) -> str:
+    """That the secret is a token that is over by its own words, and since when, as the end of a sentence; "" otherwise."""
+    left = stored_life(stored, wall)
+    if left is None or left > 0:
+        return ""
+    return f"holds a token that expired at {datetime.fromtimestamp(wall + left, UTC):%Y-%m-%d %H:%M:%S} UTC by its own words"
 
 
 def header_life(value: str, wall: float) -> float | None:

@@ -23,14 +23,14 @@ def from_text(text: str, username: str | None, *, where: str, hint: str = "") ->
 
     Args:
         username: the login's, or None.
-        text: one trailing newline is removed, as editors and programs add it.
+        text: one trailing newline is removed, and a byte order mark at the beginning, as editors and programs add them.
         where: names the source in a message, such as ``the variable 'X'``.
         hint: how to store a secret there.
 
     Raises:
         Failed(credential_unreadable): empty or blank, or with control characters, which no header or form may carry.
     """
-    value = text.removesuffix("\n").removesuffix("\r")
+    value = text.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
     if blank(value):
         raise unreadable(where, "is empty" if not value else "holds nothing but white space", hint=hint)
     if _CONTROL.search(value):

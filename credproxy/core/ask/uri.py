@@ -33,6 +33,7 @@ _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _SOCKET = re.compile(r"%2[Ff](?:[A-Za-z0-9._~+=,-]|%[0-9A-Fa-f]{2})*")
+_NO_SLASHES = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):[A-Za-z/].*")  # a port is digits, and no host ends with a colon
 _WITH_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|)([^/?#]*)@([^@/?#]*(?:[/?#].*)?)", re.DOTALL)
 _USER = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")  # RFC 3986, section 3.2.1
 _SERVER_URL = re.compile(r"(?:(https?)://)?([^/?#]*)(?:/|/v[12]/?)?")
@@ -58,7 +59,7 @@ def parse_uri(raw: str) -> Target:
     scheme, authority, path, query = parts.groups(default="")
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
-        raise _refused(raw, f"has the scheme {scheme[:20]!r}", "use https:// or a bare host[:port]")
+        raise _bad_scheme(raw, scheme)
     host, port, literal = _checked_authority(raw, authority, scheme)
     if literal or scheme in _LITERAL_SCHEMES:
         return Target(scheme, host, port, path, query, Form.LITERAL)
@@ -198,6 +199,13 @@ def _check_characters(raw: str) -> None:
 
 
 def _bare(raw: str) -> Target:
+    slip = None if "@" in raw else _NO_SLASHES.fullmatch(raw)  # what comes before a login's ':' is not shown
+    if slip is not None and slip[1].lower() in DEFAULT_PORTS:
+        raise _refused(
+            raw, f"has no '//' after {slip[1].lower() + ':'!r}", "write '//' between the first ':' and the host"
+        )
+    if slip is not None and raw[slip.end(1) + 1] == "/":
+        raise _bad_scheme(raw, slip[1])
     if "/" in raw:
         raise _refused(raw, "has a path but no scheme", "put https:// in front, or ask for the bare host[:port]")
     host, port, literal = _checked_authority(raw, raw, "https")
@@ -253,6 +261,10 @@ def _bad_authority(raw: str, authority: str) -> Failed:
     if "@" in authority:
         return _refused(raw, "holds a user name or password", "leave it out: credentials come from the configuration")
     return _refused(raw, "has no valid host and port", "ask for a URL or for a bare host[:port]")
+
+
+def _bad_scheme(raw: str, scheme: str) -> Failed:
+    return _refused(raw, f"has the scheme {scheme[:20]!r}", "use https:// or a bare host[:port]")
 
 
 def _refused(raw: str, reason: str, hint: str = "") -> Failed:

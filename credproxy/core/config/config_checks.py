@@ -8,6 +8,7 @@ from credproxy.core.config.settings import DOCKER, LOGIN, NETRC, ActionsSettings
 from credproxy.core.config.text_checks import unusable_texts
 from credproxy.core.errors import Failed
 from credproxy.core.formats.checks import absolute, duration, timeout, within
+from credproxy.core.formats.shape_words import meant
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.kinds import BUILTIN
 from credproxy.core.policy.action_rules import split_scope
@@ -95,7 +96,7 @@ def _check_builtin(settings: Settings) -> Iterator[tuple[Path, str]]:
     known = sorted({DOCKER, LOGIN, NETRC, *(rule.tag() for rule in BUILTIN)})
     for name in () if isinstance(settings.builtin, bool) else settings.builtin:
         if name not in known:
-            yield ("builtin",), f"{name!r} is not built in; known: {', '.join(known)}"
+            yield ("builtin",), f"{name!r} is not built in; known: {', '.join(known)}{meant(name, known)}"
 
 
 def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -107,8 +108,10 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
     if settings.cache.entries < 1:
         yield ("cache", "entries"), "wanted 1 or more"
     try:
-        size_in_bytes(settings.cache.bytes)
+        room = size_in_bytes(settings.cache.bytes)
     except ValueError:
+        room = 0
+    if not room:
         yield ("cache", "bytes"), 'wanted bytes, such as 67108864 or "64MiB"'
 
 

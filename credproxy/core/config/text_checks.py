@@ -8,7 +8,7 @@ from functools import cache
 
 from msgspec import Struct, inspect
 
-from credproxy.core.ask.empty import blank
+from credproxy.core.ask.empty import blank, is_scheme
 from credproxy.core.formats.checks import Problem, within
 from credproxy.core.formats.shapes import PATH
 from credproxy.core.formats.toml_types import SHOWN
@@ -26,7 +26,7 @@ def unusable_texts(table: Struct) -> Iterator[Problem]:
         value = getattr(table, key)
         if isinstance(value, str) and PATH not in extra and value != _default(table, key):
             prefix = extra.get(SHOWN) == "prefix"
-            problem = _problem(value, may_be_empty=prefix) or (_ASCII if prefix and not value.isascii() else "")
+            problem = _problem(value, may_be_empty=prefix) or (_prefix_problem(value) if prefix else "")
             if problem:
                 yield (key,), problem
         elif PATH not in extra and isinstance(value, tuple):
@@ -51,6 +51,12 @@ def _inside(value: object) -> Iterator[Problem]:
         for name, item in value.items():
             yield from within((str(name),), _inside(str(name)))
             yield from within((str(name),), _inside(item))
+
+
+def _prefix_problem(text: str) -> str:
+    if not text.isascii():
+        return _ASCII
+    return f'runs into what comes after it: wanted "{text} ", with a space at the end' if is_scheme(text) else ""
 
 
 def _problem(text: str, *, may_be_empty: bool) -> str:

@@ -28,7 +28,7 @@ _SCALARS: tuple[tuple[type[inspect.Type], str], ...] = (
     (inspect.IntType, "a whole number"),
     (inspect.FloatType, "a number"),
 )
-_NOUNS = {str: "a string", int: "a number", float: "a number", list: "a list", type(None): "null"}
+_NOUNS = {str: "a string", int: "a number", float: "a number with a point", list: "a list", type(None): "null"}
 
 
 def takes(kind: inspect.Type, value: object) -> bool:
@@ -66,9 +66,14 @@ def no_choice(value: object, choices: Iterable[object]) -> str:
     known = [str(choice) for choice in choices]
     if not isinstance(value, str):
         return f"wanted {either(known)}"
-    close = get_close_matches(value, known, 1)
-    guess = f"; did you mean {quoted(close[0])}?" if close else ""
-    return f"{mask_name(value)!r} is not one of {', '.join(map(quoted, known))}{guess}"
+    return f"{mask_name(value)!r} is not one of {', '.join(map(quoted, known))}{meant(value, known)}"
+
+
+def meant(value: str, known: Iterable[str]) -> str:
+    """Which of the known words was probably meant, ignoring case, as the end of a sentence; "" if none is close."""
+    words = {word.lower(): word for word in known}
+    close = get_close_matches(value.lower(), words, 1)
+    return f"; did you mean {quoted(words[close[0]])}?" if close else ""
 
 
 def either(choices: Iterable[object]) -> str:

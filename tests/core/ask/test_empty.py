@@ -191,3 +191,16 @@ def test_half_a_surrogate_pair_is_not_a_secret_but_a_byte_of_another_encoding_is
         from_text("\ud800x", username, where="the secret 's'")
     if username != "\ud800":
         assert "\udce9x" in secret_of(from_text("\udce9x", username, where="the secret 's'")).reveal()
+
+
+@pytest.mark.parametrize("text", ["canary", "\ufeffcanary", "\ufeffcanary\r\n", "canary\n"])
+def test_what_an_editor_puts_around_a_secret_is_not_part_of_it(text: str) -> None:
+    """Windows' editor and PowerShell write a byte order mark, which no server expects in a header."""
+    assert from_text(text, None, where="x") == PlainSecret(Secret("canary"))
+    assert from_text(text, "u", where="x") == UserPassword("u", Secret("canary"))
+
+
+def test_a_byte_order_mark_alone_is_no_secret() -> None:
+    """As an empty file is none."""
+    with pytest.raises(Failed, match="is empty"):
+        from_text("\ufeff\n", None, where="x")
