@@ -152,9 +152,6 @@ class Aws:
 
     def _watched(self, place: Usual, files: Files, *, prefixed: bool) -> Watched[Profiles]:
         path = place.path(self._environ)
-        home = self._environ.get("HOME", "")
-        if path is not None and path.startswith("~/"):
-            path = f"{home}{path[1:]}"
         parse = partial(parse_profiles, where=f"the file {path!r}", prefixed=prefixed)
         return Watched(path, {}, parse=parse, name="aws", files=files, clock=self._clock)
 

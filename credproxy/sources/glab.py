@@ -15,9 +15,8 @@ from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Form, Target
-from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.formats.glab_config import GlabHost, parse_glab
+from credproxy.core.formats.glab_config import GitlabPlace, GlabHost, gitlab_place, glab_host, parse_glab
 from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
 from credproxy.ports.clock import Clock
 from credproxy.ports.files import Files
@@ -37,7 +36,7 @@ _SPARE = 30.0
 _HOSTS = 256
 """Hosts whose answers are remembered."""
 
-_SERVICE = "gitlab.com"
+_SERVICE = GitlabPlace("gitlab.com")
 
 
 class Glab:
@@ -55,7 +54,7 @@ class Glab:
     ) -> None:
         self._environ = environ
         path = CONFIG.path(environ)
-        self._file: Watched[Mapping[str, GlabHost]] = Watched(
+        self._file: Watched[Mapping[GitlabPlace, GlabHost]] = Watched(
             path,
             {},
             parse=lambda content: parse_glab(content, f"the configuration of glab, {path!r},"),
@@ -77,7 +76,7 @@ class Glab:
         if name is not None:
             return Identity("env", name)
         await self._file.look()
-        host = self._file.content.get(target.authority)
+        host = glab_host(self._file.content, target)
         if host is None or not host.has_login:
             return None
         answer = self._answers.get(host.name)
@@ -92,7 +91,7 @@ class Glab:
         """
         if identity.source == "env":
             return self._login(self._of_variable(identity.entry))
-        host = self._file.content.get(target.authority)
+        host = glab_host(self._file.content, target)
         if host is None:
             return None
         known = self._in_file(host)
@@ -102,7 +101,7 @@ class Glab:
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give what can be given without glab; else check whether it could be started."""
-        host = self._file.content.get(target.authority)
+        host = glab_host(self._file.content, target)
         if identity.source == "env" or host is None:
             return await self.read(identity, target)
         known = self._in_file(host) or self._answer(host.name).known
@@ -127,25 +126,27 @@ class Glab:
 
     def _variable(self, target: Target) -> str | None:
         """The variable's token, for its own host only: sending it to another host would give it away."""
-        if target.authority == self._meant:
+        if self._meant is not None and self._meant.has(target):
             for name in TOKENS:
                 if self._environ.get(name):
                     return name
-        return JOB_TOKEN if self._environ.get(JOB_TOKEN) and target.authority == self._server else None
+        server = self._server
+        return JOB_TOKEN if self._environ.get(JOB_TOKEN) and server is not None and server.has(target) else None
 
     @property
-    def _meant(self) -> str | None:
-        """Give the host that ``GITLAB_TOKEN`` is for."""
+    def _meant(self) -> GitlabPlace | None:
+        """Give the GitLab that ``GITLAB_TOKEN`` is for."""
         named = next((value for name in HOSTS if (value := self._environ.get(name))), None)
         if named is not None:
-            return canonical_authority(named.partition("://")[2] or named)
+            return gitlab_place(named)
         return self._server or _SERVICE
 
     @property
-    def _server(self) -> str | None:
-        """The host of the CI job that the daemon runs in; None outside of one."""
+    def _server(self) -> GitlabPlace | None:
+        """The GitLab of the CI job that the daemon runs in; None outside of one."""
         host, port = self._environ.get("CI_SERVER_HOST", ""), self._environ.get("CI_SERVER_PORT", "")
-        return canonical_authority(f"{host}:{port}" if port else host) if host else None
+        url = gitlab_place(self._environ.get("CI_SERVER_URL", ""))
+        return gitlab_place(f"{host}:{port}" if port else host, "" if url is None else url.path) if host else None
 
     def _of_variable(self, name: str) -> Stored:
         where, hint = f"the variable {name!r}", f"stop the daemon, export {name}, and start it again"
@@ -208,14 +209,14 @@ class Glab:
         found = next((name for name in TOKENS if self._environ.get(name)), None)
         if found is None:
             return f"the variables {' and '.join(TOKENS)} are not set in the daemon's environment"
-        return f"the variable {found} is for {self._meant!r}"
+        return f"the variable {found} is for {_shown(self._meant)}"
 
     def _about_job(self) -> str:
         if not self._environ.get(JOB_TOKEN):
             return f"the variable {JOB_TOKEN} is not set in the daemon's environment"
         if self._server is None:
             return f"the variable {JOB_TOKEN} is for the host that CI_SERVER_HOST names, which is not set"
-        return f"the variable {JOB_TOKEN} is for {self._server!r}"
+        return f"the variable {JOB_TOKEN} is for {_shown(self._server)}"
 
     def _about_file(self, target: Target) -> str:
         if self._file.path is None:
@@ -225,9 +226,13 @@ class Glab:
             return self._file.failure.message
         if self._file.version is None:
             return f"{where} is not there"
-        if target.authority in self._file.content:
+        if glab_host(self._file.content, target) is not None:
             return f"{where} has no token for {target.authority!r}"
         return f"{where} names no host {target.authority!r}"
+
+
+def _shown(place: GitlabPlace | None) -> str:
+    return "no host" if place is None else repr(str(place))
 
 
 def _again(host: GlabHost) -> str:

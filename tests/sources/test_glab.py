@@ -25,6 +25,7 @@ HOME = "/home/u"
 FILE = f"{HOME}/.config/glab-cli/config.yml"
 GITLAB = "https://gitlab.com/api/v4/x"
 CORP = "https://git.test/api/v4/x"
+BELOW = "https://git.test/gitlab/api/v4/x"
 OAUTH = 'hosts:\n  git.test:\n    is_oauth2: "true"\n    token: old\n    oauth2_refresh_token: canary\n    oauth2_expiry_date: '
 
 
@@ -70,6 +71,9 @@ def iso(moment: int) -> str:
         ({"GITLAB_TOKEN": "a", "GITLAB_HOST": "git.test"}, CORP, PlainSecret(Secret("a"))),
         ({"GITLAB_TOKEN": "a", "GITLAB_HOST": "git.test"}, GITLAB, None),
         ({"GITLAB_TOKEN": "a", "GITLAB_URI": "https://git.test"}, CORP, PlainSecret(Secret("a"))),
+        ({"GITLAB_TOKEN": "a", "GITLAB_HOST": "https://git.test/"}, CORP, PlainSecret(Secret("a"))),
+        ({"GITLAB_TOKEN": "a", "GITLAB_HOST": "https://git.test/gitlab"}, CORP, None),
+        ({"GITLAB_TOKEN": "a", "GITLAB_HOST": "https://git.test/gitlab"}, BELOW, PlainSecret(Secret("a"))),
         ({"GITLAB_TOKEN": "a", "GL_HOST": "git.test"}, GITLAB, None),
         ({"GITLAB_TOKEN": "a", "GITLAB_HOST": "not a host"}, GITLAB, None),
         ({"GITLAB_TOKEN": "a", "CI_SERVER_HOST": "git.test"}, CORP, PlainSecret(Secret("a"))),
@@ -88,6 +92,12 @@ def iso(moment: int) -> str:
             UserPassword("gitlab-ci-token", Secret("j")),
         ),
         ({"CI_JOB_TOKEN": "j", "CI_SERVER_HOST": "git.test", "CI_SERVER_PORT": "8443"}, CORP, None),
+        ({"CI_JOB_TOKEN": "j", "CI_SERVER_HOST": "git.test", "CI_SERVER_URL": "https://git.test/gitlab"}, CORP, None),
+        (
+            {"CI_JOB_TOKEN": "j", "CI_SERVER_HOST": "git.test", "CI_SERVER_URL": "https://git.test/gitlab"},
+            BELOW,
+            UserPassword("gitlab-ci-token", Secret("j")),
+        ),
         ({"CI_JOB_TOKEN": "j", "GITLAB_TOKEN": "a", "CI_SERVER_HOST": "git.test"}, CORP, PlainSecret(Secret("a"))),
     ],
     ids=str,

@@ -10,8 +10,42 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.tool_yaml import read_tool_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class GitlabPlace:
+    """Where a GitLab is: an authority, and a path where it shares that with others.
+
+    Attributes:
+        authority: canonical.
+        path: such as ``/gitlab``, without a slash at its end; "" for all of the authority.
+    """
+
+    authority: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.authority}{self.path}"
+
+    def has(self, target: Target) -> bool:
+        """Whether a target belongs to it."""
+        return target.authority == self.authority and f"{target.path}/".startswith(f"{self.path}/")
+
+
+def gitlab_place(text: str, below: str = "") -> GitlabPlace | None:
+    """Read a host, ``host:port`` or URL, as glab's variables and its file name a GitLab; None for anything else.
+
+    Args:
+        text: of the variable or the key.
+        below: the path, if that is kept apart.
+    """
+    authority, _, path = (text.partition("://")[2] or text).partition("/")
+    canonical = canonical_authority(authority)
+    path = (below or path).strip("/")
+    return None if canonical is None else GitlabPlace(canonical, f"/{path}" if path else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +74,13 @@ class GlabHost:
         return self.token is not None or self.job_token is not None or self.keyring
 
 
-def parse_glab(content: bytes, where: str) -> Mapping[str, GlabHost]:
+def glab_host(known: Mapping[GitlabPlace, GlabHost], target: Target) -> GlabHost | None:
+    """The one that a target belongs to; of several on one host that with the longest path."""
+    places = [place for place in known if place.has(target)]
+    return known[max(places, key=lambda place: len(place.path))] if places else None
+
+
+def parse_glab(content: bytes, where: str) -> Mapping[GitlabPlace, GlabHost]:
     """Read the file.
 
     Args:
@@ -48,20 +88,21 @@ def parse_glab(content: bytes, where: str) -> Mapping[str, GlabHost]:
         where: names it, for messages.
 
     Returns:
-        By authority; a host with an ``api_host`` of its own by that, too.
+        By place; a host with an ``api_host`` of its own by that, too.
 
     Raises:
         Failed(credential_unreadable): it is not such a file; names the line.
     """
     hosts = read_tool_yaml(content, where, hint=_HINT).get("hosts")
-    found: dict[str, GlabHost] = {}
+    found: dict[GitlabPlace, GlabHost] = {}
     for name, entry in hosts.items() if isinstance(hosts, dict) else ():
         if isinstance(entry, dict):
             host = _host(str(name), entry)
+            below = entry.get("subfolder")
             for other in (entry.get("api_host"), name):
-                authority = canonical_authority(other) if isinstance(other, str) else None
-                if authority is not None:
-                    found[authority] = host
+                place = gitlab_place(other, below if isinstance(below, str) else "") if isinstance(other, str) else None
+                if place is not None:
+                    found[place] = host
     return found
 
 

@@ -92,12 +92,18 @@ class Usual:
     def path(self, environ: Mapping[str, str]) -> str | None:
         """The file; None for a user without a home directory."""
         if self.itself and (named := environ.get(self.itself)):
-            return named
+            return _expanded(named, environ)
         if not self.file:
             return None
         home = _BASES[self.base](environ)
         folder = environ.get(self.folder) or (f"{home}/{self.below}" if home else None)
-        return f"{folder}/{self.file}" if folder else None
+        return _expanded(f"{folder}/{self.file}", environ) if folder else None
+
+
+def _expanded(path: str, environ: Mapping[str, str]) -> str:
+    """With the home in the place of ``~``: a unit's environment has it as it is written, and some of the programs expand it."""
+    home = environ.get("HOME", "")
+    return f"{home}{path[1:]}" if home and path.startswith("~/") else path
 
 
 @dataclass(frozen=True, slots=True)

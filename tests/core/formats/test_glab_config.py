@@ -3,13 +3,14 @@
 import pytest
 
 from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.formats.glab_config import GlabHost, parse_glab
+from credproxy.core.formats.glab_config import GlabHost, gitlab_place, glab_host, parse_glab
 
 
 def hosts(text: str) -> dict[str, GlabHost]:
     """The hosts of a file."""
-    return dict(parse_glab(text.encode(), "the file"))
+    return {str(place): host for place, host in parse_glab(text.encode(), "the file").items()}
 
 
 def test_a_token_is_read_whatever_tag_glab_left_at_it() -> None:
@@ -41,6 +42,51 @@ def test_the_host_of_the_api_gets_the_same_token_and_keeps_its_port() -> None:
     found = hosts("hosts:\n  Git.test:8443:\n    api_host: api.git.test\n    token: t\n")
     assert set(found) == {"git.test:8443", "api.git.test"}
     assert {host.name for host in found.values()} == {"Git.test:8443"}
+
+
+@pytest.mark.parametrize(
+    ("text", "below", "wanted"),
+    [
+        ("git.test", "", "git.test"),
+        ("https://git.test/", "", "git.test"),
+        ("https://Git.test:443", "", "git.test"),
+        ("git.test:8443", "", "git.test:8443"),
+        ("https://corp.test/gitlab/", "", "corp.test/gitlab"),
+        ("corp.test/tools/gitlab", "", "corp.test/tools/gitlab"),
+        ("corp.test", "/gitlab/", "corp.test/gitlab"),
+        ("", "", None),
+        ("https://", "", None),
+        ("/gitlab", "", None),
+        ("not a host", "", None),
+        ("u:p@git.test", "", None),
+    ],
+)
+def test_where_a_gitlab_is(text: str, below: str, wanted: str | None) -> None:
+    """A host or a URL, with the path that it shares a host by."""
+    place = gitlab_place(text, below)
+    assert (None if place is None else str(place)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("https://corp.test/one/api/v4/x", "corp.test/one"),
+        ("https://corp.test/two/api/v4/x", "second"),
+        ("https://corp.test/one", "corp.test/one"),
+        ("https://corp.test/ones/api/v4/x", None),
+        ("https://corp.test/api/v4/x", None),
+        ("https://corp.test", None),
+        ("https://corp.test:444/one/api/v4/x", None),
+        ("https://other.test/one/api/v4/x", None),
+    ],
+)
+def test_two_gitlabs_on_one_host_have_a_login_each(uri: str, wanted: str | None) -> None:
+    """By their paths; nothing else on the host gets either."""
+    text = (
+        "hosts:\n  corp.test/one:\n    token: a\n  second:\n    api_host: corp.test\n    subfolder: two\n    token: b\n"
+    )
+    found = glab_host(parse_glab(text.encode(), "the file"), parse_uri(uri))
+    assert (None if found is None else found.name) == wanted
 
 
 @pytest.mark.parametrize(
