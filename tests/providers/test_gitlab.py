@@ -19,6 +19,7 @@ from credproxy.core.kinds import BUILTIN, HostRule
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.gitlab import GitlabHost, Header
 from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.policy.routing import Router
 from credproxy.daemon.build import World, build_table
 from credproxy.providers.dressed import Dressed
 from credproxy.providers.learned import Learned
@@ -346,3 +347,32 @@ CONTRACTS = {
         stored=PlainSecret(Secret(CANARY)),
     )
 }
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("https://gitlab.com/my-group/p/-/archive/v1/p.tar.gz", "gitlab.com/my-group"),
+        ("https://gitlab.com/api/v4/projects/my-group%2Fp/packages/generic/a/1/f", "gitlab.com/my-group"),
+        ("https://gitlab.com/api/v4/projects/My-Group%2fsub%2Fp/packages/generic/a/1/f", "gitlab.com/my-group"),
+        ("https://gitlab.com/api/v4/groups/my-group/-/packages/npm/x", "gitlab.com/my-group"),
+        ("https://gitlab.com/api/v4/groups/my-group%2Fsub/-/packages/npm/x", "gitlab.com/my-group"),
+        ("https://gitlab.com/api/v4/projects/my-groups%2Fp/packages/generic/a/1/f", "gitlab.com"),
+        ("https://gitlab.com/api/v4/projects/other%2Fmy-group/packages/generic/a/1/f", "gitlab.com"),
+        ("https://gitlab.com/api/v4/projects/1/packages/generic/a/1/f", "gitlab.com"),
+    ],
+)
+def test_a_rule_for_a_group_answers_for_its_api_too(uri: str, wanted: str) -> None:
+    """Two logins for gitlab.com, by path; everything else keeps the other one."""
+    rule = Router([GitlabHost("gitlab.com/my-group")], BUILTIN).match(parse_uri(uri))
+    assert isinstance(rule, GitlabHost)
+    assert rule.match == wanted
+    assert not rule.withheld(parse_uri(uri))
+    assert rule.login_page(parse_uri(uri)) == "https://gitlab.com/api/v4/user"
+
+
+def test_a_rule_for_a_path_of_another_host_is_for_a_gitlab_there() -> None:
+    """Whether it is a group's is not known."""
+    rule = GitlabHost("corp.test/gitlab")
+    assert rule.matches() == ("corp.test/gitlab",)
+    assert rule.login_page(parse_uri("https://corp.test/gitlab/x")) == "https://corp.test/gitlab/api/v4/user"

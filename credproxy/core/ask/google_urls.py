@@ -24,7 +24,7 @@ _TOKENS = frozenset({"access_token", "oauth_token"})
 """Parameters with an access token. Source: cloud.google.com/apis/docs/system-parameters."""
 
 _API = re.compile(r"/(?:download/|upload/)?storage/v1/(?:b/([^/]+)(?:/o(?:/([^/]+))?)?)?")
-_API_BEGINS = ("/storage/", "/download/storage/", "/upload/storage/")
+API_BEGINS: Final = ("/storage/", "/download/storage/", "/upload/storage/")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _NAME = re.compile(r"[A-Za-z0-9._~!$&()+,;=:@/ -]+")
 """Names that are the same as text in a condition; others are not narrowed to."""
@@ -41,7 +41,7 @@ def is_storage(target: Target) -> bool:
     """Whether a URL is one of Cloud Storage."""
     host = target.host
     if host == _WWW:
-        return target.path.startswith(_API_BEGINS)
+        return target.path.startswith(API_BEGINS)
     return host == STORAGE or host.endswith(f".{STORAGE}")
 
 
@@ -61,7 +61,7 @@ def stored_object(target: Target) -> StoredObject | None:
     """The object that a URL names; None for any other URL, and for one whose name could be read in two ways."""
     if target.form is not Form.URL or target.port is not None or target.scheme != "https" or not is_storage(target):
         return None
-    if target.path.startswith(_API_BEGINS):
+    if target.path.startswith(API_BEGINS):
         found = _API.fullmatch(target.path) if target.host in {STORAGE, _WWW} else None
         bucket, name = (found[1] or "", unquote(found[2] or "")) if found is not None else ("", "")
     elif target.host == STORAGE:
@@ -85,11 +85,11 @@ def folder_patterns(target: Target, bucket: str, *, prefix: str) -> tuple[str, .
         bucket: its bucket.
         prefix: "" or whole segments, with the slash behind them.
     """
-    if target.path.startswith(_API_BEGINS):
+    if target.path.startswith(API_BEGINS):
         return ()  # a pattern has whole segments, and there a slash of an object's name is not one
     path = prefix.replace(" ", "%20")
     forms = (f"https://{STORAGE}/{bucket}/{path}**", f"https://{bucket}.{STORAGE}/{path}**")
-    api = tuple(f"https://{host}{begins}v1/b/{bucket}/o/**?*" for host in (STORAGE, _WWW) for begins in _API_BEGINS[:2])
+    api = tuple(f"https://{host}{begins}v1/b/{bucket}/o/**?*" for host in (STORAGE, _WWW) for begins in API_BEGINS[:2])
     return (*(forms if target.host == STORAGE else forms[::-1]), *api)
 
 

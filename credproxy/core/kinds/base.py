@@ -39,6 +39,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         is_registry: whether it is for the API of registries alone, and not for objects beside it.
         shows_hosts: whether its client certificate is for its hosts, and not for a server that is asked for them.
         ignores_case: whether its servers take a path in another case for the same one.
+        encoded_below: how paths of its APIs begin in which a slash of a name is written ``%2F``.
         for_one_url: whether its answers are signatures, each for one URL alone.
         login_example: how a person logs in with ``credproxy login``, for ``--help``; "" if that is done elsewhere.
         login_asks: what is typed: a password, for a user whose name is typed as well, or a token.
@@ -48,6 +49,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     answers: ClassVar[bool] = True
     is_registry: ClassVar[bool] = False
     ignores_case: ClassVar[bool] = False
+    encoded_below: ClassVar[tuple[str, ...]] = ()
     for_one_url: ClassVar[bool] = False
     shows_hosts: ClassVar[bool] = True
     login_example: ClassVar[str] = ""

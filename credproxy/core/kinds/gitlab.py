@@ -23,6 +23,8 @@ from credproxy.core.kinds.sources.glab import JOB_USER, OAUTH_USER, GlabSource
 from credproxy.core.kinds.sources.login import LoginSource
 
 
+_SERVICE: Final = "gitlab.com"
+
 Header = Literal["PRIVATE-TOKEN", "JOB-TOKEN", "DEPLOY-TOKEN", "Authorization"]
 
 _PREFIXES: Final[Mapping[str, Header]] = {
@@ -55,6 +57,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     """GitLab: packages, archives, files. ``header`` is for a token whose prefix does not tell its kind."""
 
     ignores_case: ClassVar[bool] = True
+    encoded_below: ClassVar[tuple[str, ...]] = ("/api/v4/projects/", "/api/v4/groups/")
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "token"
     empty: ClassVar[str] = "holds no token"
@@ -70,7 +73,15 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
         """GitLab's own service; other GitLab hosts cannot be recognised."""
-        return (cls("gitlab.com"),)
+        return (cls(_SERVICE),)
+
+    def matches(self) -> tuple[str, ...]:
+        """A group's or a project's API, too, where the rule is for one: GitLab's own service is at no path."""
+        host, _, path = self.match.partition("/")
+        path = path.strip("/")
+        if host.lower() != _SERVICE or not path or path.partition("/")[0] == "api":
+            return (self.match,)
+        return (self.match, *(f"{host}/api/v4/{kind}/{path}" for kind in ("projects", "groups")))
 
     def setup(self, target: Target) -> str:
         """Log in with GitLab's own program, unless the rule names another place."""
@@ -120,7 +131,8 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
 
     @property
     def _prefix(self) -> str:
-        return ("/" + self.match.partition("/")[2]).rstrip("/")
+        host, _, path = self.match.partition("/")
+        return "" if host.lower() == _SERVICE else f"/{path}".rstrip("/")
 
     def _area(self, target: Target) -> str | None:
         path = self._path(target)

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from typing import ClassVar, Self
 
 from credproxy.core.ask.credential import Stored, secret_of
-from credproxy.core.ask.google_urls import STORAGE, carries_token, folder_patterns, is_registry, stored_object
+from credproxy.core.ask.google_urls import (
+    API_BEGINS,
+    STORAGE,
+    carries_token,
+    folder_patterns,
+    is_registry,
+    stored_object,
+)
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place
 from credproxy.core.ask.target import Target
@@ -25,6 +32,7 @@ class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
     """Google's APIs: a token that reads, by the login of gcloud, a file of credentials, or the machine's service account."""
 
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    encoded_below: ClassVar[tuple[str, ...]] = API_BEGINS
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "login of Google's"
     empty: ClassVar[str] = "holds no token"

@@ -9,6 +9,9 @@
     *                       every other host
     ghcr.io/v2/org          any of these with a path: whole segments; within one host the longest wins
 
+A slash that is written ``%2F`` is a name's, not a separator: a path with one in a segment that a rule is about can be read in two
+ways. Where an API wants names written like that, such as GitLab's, it separates them (``HostBase.encoded_below``).
+
 On hosts whose servers ignore the case of a path, such as github.com, so do these: an owner's other spelling is the same owner.
 A literal target (SC-6a) is matched only by exactly the same text, never through a wildcard.
 Source: docs/reference/configuration.md, SC-13.
@@ -29,6 +32,7 @@ from credproxy.core.kinds import BUILTIN, HostRule
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern without being one
 _PORT = re.compile(r"(.+):([1-9][0-9]{0,4})")
+_SLASH = re.compile(r"%2[Ff]")
 _HINT = "write host, host:port, *.suffix or *, each with an optional /path"
 
 _Host = tuple[str, int | None]
@@ -59,6 +63,12 @@ class Router:
         self._written = _RulesOfHost(rules)
         self._builtin = _RulesOfHost(builtin, shared=True)
         folding = (rule for rule in (*rules, *BUILTIN) if rule.ignores_case)
+        self._encoded = frozenset(
+            (match_key(match)[0], below)
+            for rule in (*rules, *BUILTIN)
+            for match in rule.matches()
+            for below in rule.encoded_below
+        )
         self._folding = frozenset(match_key(match)[0] for rule in folding for match in rule.matches()) - {("*", None)}
         self.builtin = frozenset(rule.match for rule in builtin)
 
@@ -73,9 +83,21 @@ class Router:
         applies would then depend on the reader (SC-7, T14).
         """
         fold = not self._folding.isdisjoint(_candidates(target))
-        rule, clear = self._written.match(target, fold=fold)
+        path = self._spelt_out(target)
+        rule, clear = self._written.match(target, path, fold=fold)
         # ``grpc:`` travels in the clear, which nobody has agreed to who has written no rule.
-        return self._builtin.match(target, fold=fold)[0] if rule is None and clear and target.scheme != "grpc" else rule
+        return (
+            self._builtin.match(target, path, fold=fold)[0]
+            if rule is None and clear and target.scheme != "grpc"
+            else rule
+        )
+
+    def _spelt_out(self, target: Target) -> str:
+        """Its path, with each slash of a name as a separator where an API wants names written in that way."""
+        apis = (
+            below for host, below in self._encoded if target.path.startswith(below) and host in set(_candidates(target))
+        )
+        return _SLASH.sub("/", target.path) if "%2" in target.path and any(apis) else target.path
 
     def near(self, target: Target) -> tuple[str, ...]:
         """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""
@@ -122,11 +144,12 @@ class _RulesOfHost:
                     taken.add((host, segments))
                     self._places.setdefault(host, []).append(_PathPrefix(segments, rule))
 
-    def match(self, target: Target, *, fold: bool) -> tuple[HostRule | None, bool]:
+    def match(self, target: Target, path: str, *, fold: bool) -> tuple[HostRule | None, bool]:
         """The most specific rule, and False if the path can be read in two ways and there is a rule for a path nearby.
 
         Args:
             target: of the question.
+            path: likewise, by which rules are compared.
             fold: its server ignores the case of paths.
         """
         for host in _candidates(target):
@@ -134,7 +157,7 @@ class _RulesOfHost:
             if places is None:
                 continue
             if places[0].segments:
-                segments = _segments(target.path)
+                segments = _segments(path, len(places[0].segments))
                 if segments is None:
                     return None, False
                 without = tuple(segment.partition(";")[0] for segment in segments)
@@ -230,9 +253,18 @@ def _host(authority: str) -> _Host | None:
     return (canonical, None) if with_port is None else (with_port[1], int(with_port[2]))
 
 
-def _segments(path: str) -> tuple[str, ...] | None:
-    """The decoded segments of a path, without an empty one at its end; None if it can be read in two ways."""
-    return () if path in {"", "/"} else clear_segments(path[1:].removesuffix("/"))
+def _segments(path: str, depth: int | None = None) -> tuple[str, ...] | None:
+    """The decoded segments of a path, without an empty one at its end; None if it can be read in two ways.
+
+    Args:
+        path: as it is sent.
+        depth: how many segments matter, None for all. In others a slash may be a name's, as in the tag of a release: it is read
+            as a separator then, which changes none that matters.
+    """
+    raw = path[1:].removesuffix("/").split("/")
+    if depth is not None:
+        raw[depth:] = [_SLASH.sub("/", segment) for segment in raw[depth:]]
+    return () if path in {"", "/"} else clear_segments("/".join(raw))
 
 
 def _invalid(match: str, problem: str, hint: str) -> Failed:

@@ -129,6 +129,33 @@ def test_path_of_two_readings_gets_no_rule_where_paths_matter(path: str) -> None
     assert winner(["r.test"], f"https://r.test{path}") == "r.test"
 
 
+@pytest.mark.parametrize(
+    ("matches", "uri", "expected"),
+    [
+        (["github.com", "github.com/o"], "https://github.com/o/r/releases/download/cli%2Fv1/a", "github.com/o"),
+        (["github.com", "github.com/o"], "https://github.com/p/r/releases/download/cli%2fv1/a", "github.com"),
+        (["github.com", "github.com/o/r"], "https://github.com/o%2Fr/x", None),
+        (["github.com", "github.com/o"], "https://github.com/p/r/x%2F..%2F..%2F..%2Fo/a", None),
+        (["github.com", "github.com/o"], "https://github.com/p/r/x%2F%2Fa", None),
+        (["github.com", "github.com/o"], "https://github.com/p/r/x%252Fa", None),
+        (["github.com", "github.com/o"], "https://github.com/p/r/x%5Ca", None),
+        (["gitlab.com", "gitlab.com/api/v4/projects/g"], "https://gitlab.com/api/v4/projects/g%2Fp/packages/x", "gitlab.com/api/v4/projects/g"),
+        (["gitlab.com", "gitlab.com/api/v4/projects/g/p"], "https://gitlab.com/api/v4/projects/G%2Fp/packages/x", "gitlab.com/api/v4/projects/g/p"),
+        (["gitlab.com", "gitlab.com/api/v4/projects/g"], "https://gitlab.com/api/v4/projects/h%2Fg/packages/x", "gitlab.com"),
+        (["gitlab.com", "gitlab.com/api/v4/projects/g"], "https://gitlab.com/api/v4/projects/h%2F..%2Fg/packages/x", None),
+        (["gitlab.com", "gitlab.com/api/v4/projects/g"], "https://gitlab.com/api%2Fv4/projects/g/packages/x", None),
+        (["storage.googleapis.com/storage/v1/b/b/o/team"], "https://storage.googleapis.com/storage/v1/b/b/o/team%2Fa?alt=media", "storage.googleapis.com/storage/v1/b/b/o/team"),
+        (["storage.googleapis.com", "storage.googleapis.com/b"], "https://storage.googleapis.com/storage/v1/b/c/o/a%2Fb", "storage.googleapis.com"),
+        (["r.test", "r.test/api/v4/projects/g"], "https://r.test/api/v4/projects/g%2Fp/x", None),
+    ],
+)  # a table  # fmt: skip
+def test_a_slash_in_a_name_is_two_readings_only_where_a_rule_looks(
+    matches: list[str], uri: str, expected: str | None
+) -> None:
+    """Tags of releases have one, and GitLab's API wants a project written so: a rule for one owner must not take their login away."""
+    assert winner(matches, uri) == expected
+
+
 @pytest.mark.parametrize("path", ["/team-a;x/a", "/team-a;/a", "/v2/x;y/a"])
 def test_parameters_in_a_segment_that_a_rule_is_about_are_two_readings(path: str) -> None:
     """Some servers take ``team-a;x`` for ``team-a``; behind what the rules are about they do no harm."""
