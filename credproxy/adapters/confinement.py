@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -61,42 +60,6 @@ _SCOPES = 1 | 2  # LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, A
 _ABI_NETWORK, _ABI_SCOPE = 4, 6
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
-    """What is in force.
-
-    Attributes:
-        landlock: the ABI version of the kernel's Landlock; 0 if there is none.
-        privileges: whether no program can give this process privileges.
-        calls: whether system calls are filtered, so that no socket with a path can be reached: see syscalls.
-        memory: ``RLIMIT_DATA`` in bytes.
-    """
-
-    landlock: int
-    privileges: bool
-    calls: bool
-    memory: int
-
-    @property
-    def files(self) -> bool:
-        """Whether no file can be opened, executed, made or removed."""
-        return self.landlock > 0
-
-    @property
-    def listening(self) -> bool:
-        """Whether no TCP port can be bound."""
-        return self.landlock >= _ABI_NETWORK
-
-    @property
-    def scoped(self) -> bool:
-        """Whether abstract sockets and signals of other processes are out of reach."""
-        return self.landlock >= _ABI_SCOPE
-
-    def __str__(self) -> str:
-        files = f"no files (Landlock {self.landlock})" if self.files else UNBOUND
-        return f"{files}, {'no local sockets' if self.calls else 'local sockets: no filter for this machine'}"
-
-
 class _Attributes(ctypes.Structure):
     """``struct landlock_ruleset_attr``; an older kernel accepts fields that it does not know if they are zero."""
 
@@ -111,7 +74,7 @@ def landlock_version() -> int:
     return max(0, found)
 
 
-def confine(*, parent: int, descriptors: int, memory: int, written: int = 0) -> Confinement:
+def confine(*, parent: int, descriptors: int, memory: int, written: int) -> str:
     """Give up access to files, privileges and most of the machine for good; open descriptors keep working.
 
     Args:
@@ -121,6 +84,9 @@ def confine(*, parent: int, descriptors: int, memory: int, written: int = 0) -> 
         descriptors: ``RLIMIT_NOFILE``.
         memory: ``RLIMIT_DATA`` in bytes: beyond it a MemoryError is raised. Stacks of threads count as well.
         written: ``RLIMIT_FSIZE`` in bytes, which also bounds files that are only in memory.
+
+    Returns:
+        What is in force of that which not every machine has, for people; without Landlock it begins with ``UNBOUND``.
 
     Raises:
         Unfit(internal): the environment is not empty, other threads run (Landlock would not bind them), the parent
@@ -141,7 +107,7 @@ def confine(*, parent: int, descriptors: int, memory: int, written: int = 0) -> 
         reachable = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(limit, (reachable, reachable))
     if sys.platform != "linux":
-        return Confinement(0, privileges=False, calls=False, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
+        return _in_force(0, calls=False)
     end_with_parent()
     if os.getppid() != parent:  # the parent ended before the signal was requested
         raise _unfit("the process that started it has ended")
@@ -153,7 +119,12 @@ def confine(*, parent: int, descriptors: int, memory: int, written: int = 0) -> 
         calls = restrict()
     except OSError as error:
         raise _unfit(f"{error.strerror}: errno {error.errno}") from None
-    return Confinement(version, privileges=True, calls=calls, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
+    return _in_force(version, calls=calls)
+
+
+def _in_force(landlock: int, *, calls: bool) -> str:
+    files = f"no files (Landlock {landlock})" if landlock else UNBOUND
+    return f"{files}, {'no local sockets' if calls else 'local sockets: no filter for this machine'}"
 
 
 def go_first() -> None:

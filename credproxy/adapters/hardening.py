@@ -11,6 +11,7 @@ from credproxy.core.errors import Code, Failure, Unfit
 
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+_DESCRIPTORS = 65_536
 
 
 def harden() -> None:
@@ -38,10 +39,10 @@ def harden() -> None:
         )
 
 
-def descriptor_limit(wanted: int = 65_536) -> int:
+def descriptor_limit() -> int:
     """How many files the daemon may open: as many as it wants, up to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    return _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
 
 
 def raise_descriptor_limit() -> int:

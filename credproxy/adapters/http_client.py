@@ -73,7 +73,6 @@ class AiohttpClient:
         answer: seconds within which the answer to a gateway request has to begin.
         headed: seconds within which a head that has begun has to end.
         stalled: seconds, see STALLED.
-        connecting: seconds, see CONNECTING.
         sessions: see SESSIONS.
         trust: builds TLS contexts; None to build them from this machine's files.
         relayed: gives connections that a relay makes; None: there are no relays.
@@ -90,7 +89,6 @@ class AiohttpClient:
         answer: float = ANSWER,
         headed: float = HEADED,
         stalled: float = STALLED,
-        connecting: float = CONNECTING,
         sessions: int = SESSIONS,
     ) -> None:
         self._clock = clock
@@ -101,7 +99,6 @@ class AiohttpClient:
         self._answer = answer
         self._headed = headed
         self._stalled = stalled
-        self._connecting = connecting
         self._most = sessions
         self._sessions: dict[_Key, Session] = {}  # most recently used last
         self._peers: LRUCache[tuple[Dial, str], str] = LRUCache(_PEERS)
@@ -156,7 +153,7 @@ class AiohttpClient:
         try:
             async with idle:
                 try:
-                    return await self._exchange(request, upload.begun(body, self._connecting), limits, upload.answered)
+                    return await self._exchange(request, upload.begun(body, CONNECTING), limits, upload.answered)
                 except Failed:
                     if upload.failure is not None:
                         raise Failed(upload.failure) from None

@@ -16,11 +16,6 @@ class NamedSemaphores:
         self.most = most
         self._shares: dict[str, _NamedSemaphore] = {}
 
-    @property
-    def names(self) -> int:
-        """How many names are in use."""
-        return len(self._shares)
-
     async def take(self, name: str, wait: float) -> None:
         """Take one place of a name, until ``give_back``; wait up to this many seconds. Raises TimeoutError."""
         share = self._shares.get(name)

@@ -66,7 +66,6 @@ class Pump:
         stalled: seconds, see STALLED.
         queued: seconds, see QUEUED.
         idle: seconds, see IDLE.
-        connecting: seconds, see CONNECTING.
         waits: time limits for answers.
 
     Attributes:
@@ -81,7 +80,6 @@ class Pump:
         stalled: float = STALLED,
         queued: float = QUEUED,
         idle: float = IDLE,
-        connecting: float = CONNECTING,
         waits: Waits = Waits(),  # noqa: B008  a value
     ) -> None:
         self._connections = connections or Connections()
@@ -91,7 +89,6 @@ class Pump:
         self._dialling = NamedSemaphores(DIALLING // 2)  # one registry gets half, wherever its redirects lead
         self._stalled = stalled
         self._idle = idle
-        self._connecting = connecting
         self._waits = waits
         self._sweeping: asyncio.TimerHandle | None = None
         self._closing = False
@@ -110,11 +107,6 @@ class Pump:
     def running(self) -> int:
         """How many downloads are open."""
         return len(self._running)
-
-    @property
-    def sweeping(self) -> bool:
-        """Whether the timer for idle connections is set."""
-        return self._sweeping is not None
 
     async def close(self) -> None:
         """End every download, and with it its thread."""
@@ -192,7 +184,7 @@ class Pump:
             self._asking.discard(connection)
 
     async def _connected(self, request: Request, registry: str) -> AnySocket:
-        await self._dialling.take(registry, self._connecting)
+        await self._dialling.take(registry, CONNECTING)
         waking = Waking()
         self._wakings.add(waking)
         loop = asyncio.get_running_loop()
@@ -206,7 +198,7 @@ class Pump:
 
         connecting.add_done_callback(ended)
         try:
-            async with asyncio.timeout(self._connecting):
+            async with asyncio.timeout(CONNECTING):
                 return await asyncio.shield(connecting)
         except BaseException:
             waking.break_off()

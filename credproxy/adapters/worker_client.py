@@ -32,7 +32,7 @@ from credproxy.core.unreadable_json import UNREADABLE
 
 PYTHON = (sys.executable, "-I", "-m", "credproxy.worker")
 
-STARTING = 20.0
+_STARTING = 20.0
 """Seconds for an interpreter to start and to import, on a machine that does much else."""
 
 _ENDING = 1.0
@@ -65,9 +65,7 @@ class Worker:
         self._channel = Channel(sock, self._received, lost=self._lost, limit=FROM_WORKER, unread=_UNREAD)
 
     @classmethod
-    async def start(
-        cls, environ: Mapping[str, str], *, python: tuple[str, ...] = PYTHON, starting: float = STARTING
-    ) -> "Worker":
+    async def start(cls, environ: Mapping[str, str], *, python: tuple[str, ...] = PYTHON) -> "Worker":
         """Start one, with this environment alone, no terminal, and nothing on its standard input.
 
         Raises:
@@ -93,11 +91,11 @@ class Worker:
                 raise
         made = cls(process, ours)
         try:
-            async with asyncio.timeout(starting):
+            async with asyncio.timeout(_STARTING):
                 await made._ready
         except TimeoutError:
             await made.close()
-            raise WorkerLostError(f"was not ready within {starting:g} s") from None
+            raise WorkerLostError(f"was not ready within {_STARTING:g} s") from None
         except WorkerLostError as error:
             how = await made._ended(error.how)
             raise WorkerLostError(how) from None

@@ -51,13 +51,14 @@ log = structlog.get_logger("credproxy.broker")
 class Broker:
     """Answers questions. An asynchronous context manager: everything it starts ends with it.
 
+    In its first era, build actions may have nothing: what they may have comes with ``swap``.
+
     Args:
         table: which provider answers.
         clock: judges every lifetime.
         sample: draws jitter.
         metrics: told of look-ups and exchanges.
         upstream: the HttpClient that the providers send through, for ``status``.
-        policy: what build actions may have; by default nothing.
         options: the broker's part of the configuration.
         number: of its first era, shown to people.
 
@@ -73,7 +74,6 @@ class Broker:
         sample: Sample,
         metrics: Metrics,
         upstream: RepeatingClient,
-        policy: Permissions = _NOTHING_ALLOWED,
         options: BrokerSettings | None = None,
         number: int = 1,
     ) -> None:
@@ -97,7 +97,9 @@ class Broker:
             clock=clock, runway=self._runway, renewal=self._renewal, upstream=upstream, bugs=self._bugs
         )
         self._background: list[asyncio.Task[None]] = []
-        self._era = Era(table, policy, options=options or BrokerSettings(), lasting=self._lasting, number=number)
+        self._era = Era(
+            table, _NOTHING_ALLOWED, options=options or BrokerSettings(), lasting=self._lasting, number=number
+        )
 
     @property
     def cache(self) -> Cache:

@@ -45,7 +45,7 @@ class Flight:
         "waiters",
     )  # a table  # fmt: skip
 
-    def __init__(self, home: Home, lookup: Lookup, *, limit: float, background: bool, anew: bool = False) -> None:
+    def __init__(self, home: Home, lookup: Lookup, *, limit: float, background: bool, anew: bool) -> None:
         self.home = home
         self.lookup = lookup
         self.key = lookup.key

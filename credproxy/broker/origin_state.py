@@ -36,7 +36,7 @@ class OriginState:
 
     __slots__ = ("_closed", "breaker", "budget", "name", "places", "senior", "skew", "throttles", "turned")
 
-    def __init__(self, name: str, senior: "OriginState | None" = None) -> None:
+    def __init__(self, name: str, senior: "OriginState | None") -> None:
         self.name = name
         self.senior = senior
         self.breaker = Breaker()

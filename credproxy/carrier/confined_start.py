@@ -47,4 +47,4 @@ def begin(parent: int, *, written: int = 0) -> Start:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     few_arenas()
     threading.stack_size(_STACK)
-    return Start(str(confined), memory)
+    return Start(confined, memory)

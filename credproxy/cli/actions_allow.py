@@ -170,7 +170,7 @@ def _checked_text(text: str, place: Path) -> str:
 
 def _put_in_force(place: Path) -> None:
     try:
-        answer = call_in_turn("POST", "/v1/reload")
+        answer = call_in_turn("/v1/reload")
     except NoDaemonError:
         click.echo("no daemon is running; it reads the rule when it starts")
         return

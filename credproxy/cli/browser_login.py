@@ -32,14 +32,11 @@ Browsers = Callable[[], webbrowser.BaseBrowser]
 """Gives this machine's browser. Raises webbrowser.Error: it has none."""
 
 
-async def in_browser(
-    means: OauthMeans, *, patience: float = PATIENCE, browsers: Browsers = webbrowser.get
-) -> OauthToken:
+async def in_browser(means: OauthMeans, *, browsers: Browsers = webbrowser.get) -> OauthToken:
     """Log in.
 
     Args:
         means: of the command.
-        patience: seconds, see PATIENCE.
         browsers: finds the browser.
 
     Raises:
@@ -55,12 +52,12 @@ async def in_browser(
         url = oauth_code.authorize_url(server, client, limits=limits, login=login)
         await _open(means, server, browser=browser_here(os.environ, browsers), url=url, port=page.port)
         try:
-            async with means.clock.timeout(patience):
+            async with means.clock.timeout(PATIENCE):
                 query = await page.query()
         except TimeoutError:
             raise failed(
                 Code.DENIED,
-                f"no browser has come back within {patience:g} s",
+                f"no browser has come back within {PATIENCE:g} s",
                 hint=f"begin again: credproxy login {means.host}",
             ) from None
     code = oauth_code.code_of(server, login, query=query)

@@ -96,20 +96,18 @@ def call(method: str, path: str, *, body: object = None) -> bytes:
     return content
 
 
-def call_in_turn(
-    method: str, path: str, *, body: object = None, pause: Callable[[float], None] = time.sleep
-) -> dict[str, object]:
-    """``ask`` for something that the daemon does once a second: if too early, wait as long as the daemon says and repeat.
+def call_in_turn(path: str, *, body: object = None, pause: Callable[[float], None] = time.sleep) -> dict[str, object]:
+    """POST something that the daemon does once a second: if too early, wait as long as the daemon says and repeat.
 
     Raises:
         CommandError: as ``call``; or it was too early for ``_LONGEST_WAIT``, because others ask as well.
     """
     left = _LONGEST_WAIT
-    status, content = _exchanged(method, path, body)
+    status, content = _exchanged("POST", path, body)
     while status != http.client.OK and 0 < (seconds := _retry_after(content)) <= left:
         pause(seconds)
         left -= seconds
-        status, content = _exchanged(method, path, body)
+        status, content = _exchanged("POST", path, body)
     if status != http.client.OK:
         raise CommandError(*told(status, content))
     return as_object(content)

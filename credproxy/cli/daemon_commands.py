@@ -82,14 +82,14 @@ def _status() -> dict[str, object]:
 @click.argument("match", required=False)
 def flush(match: str | None) -> None:
     """Forget answers and failures: of MATCH (a host, host:port or *.suffix), or all of them."""
-    answer = call_in_turn("POST", "/v1/flush", body={} if match is None else {"match": match})
+    answer = call_in_turn("/v1/flush", body={} if match is None else {"match": match})
     click.echo(f"{counted(answer['flushed'], 'entry', more='entries')} forgotten")
 
 
 @click.command(short_help="Read the configuration again.")
 def reload() -> None:
     """Read the configuration again; an invalid one is refused, and the old one stays in force."""
-    answer = call_in_turn("POST", "/v1/reload")
+    answer = call_in_turn("/v1/reload")
     click.echo(f"generation {answer['generation']} is in force, with {counted(answer['rules'], 'host rule')}")
 
 

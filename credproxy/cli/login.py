@@ -198,7 +198,7 @@ def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "Writable
 def forget(authority: str) -> None:
     """Make a running daemon look at once; otherwise it would within a second."""
     try:
-        call_in_turn("POST", "/v1/flush", body={"match": authority})
+        call_in_turn("/v1/flush", body={"match": authority})
     except NoDaemonError:
         pass
     except CommandError as error:

@@ -17,18 +17,18 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE
 _SINGULAR = {"reasons": "because"}
 
 
-def show_explanation(explanation: Mapping[str, object], console: Console | None = None) -> None:
+def show_explanation(explanation: Mapping[str, object]) -> None:
     """Print every decision, one a line."""
-    out = console or Console(highlight=False, emoji=False)
+    out = Console(highlight=False, emoji=False)
     if explanation.get("failure") == explanation.get("problem"):  # what is remembered is what is wrong: once is enough
         explanation = {name: value for name, value in explanation.items() if name != "failure"}
     for name, value in _flat(explanation):
         _row(out, (18, f"[bold]{escape(name)}[/bold]"), text=value)
 
 
-def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Console | None = None) -> None:
+def show_findings(findings: Sequence[Finding], *, verbose: bool) -> None:
     """Print what is wrong, the worst first, each with the command that fixes it; then the number of each severity."""
-    out = console or Console(highlight=False, emoji=False)
+    out = Console(highlight=False, emoji=False)
     for finding in findings:
         if finding.severity is Severity.OK and not verbose:
             continue

@@ -97,9 +97,7 @@ def _split(pattern: str) -> tuple[str, str]:
     if not registry:
         raise CommandError(f"{pattern!r} names no registry", _EXAMPLE)
     if not slash or not repository:
-        raise CommandError(
-            f"{pattern!r} names no repository", _suggested(registry=pattern, repository="**") or _EXAMPLE
-        )
+        raise CommandError(f"{pattern!r} names no repository", _all_of(pattern) or _EXAMPLE)
     found = _REFERENCE.search(repository)
     if found is not None:
         raise CommandError(
@@ -109,9 +107,9 @@ def _split(pattern: str) -> tuple[str, str]:
     return registry, repository
 
 
-def _suggested(*, registry: str, repository: str) -> str:
+def _all_of(registry: str) -> str:
     named = canonical_authority(registry) is not None and _looks_like_registry(registry)
-    return f"credproxy actions allow '{registry}/{repository}'" if named else ""
+    return f"credproxy actions allow '{registry}/**'" if named else ""
 
 
 def _looks_like_registry(name: str) -> bool:

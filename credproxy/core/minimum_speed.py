@@ -6,22 +6,17 @@ A limit on each wait alone never stops a peer that sends a byte within it; one o
 LEAST = 4 * 1024
 """Bytes a second: a tenth of what the slowest lines give."""
 
-OVER = 60.0
-"""Seconds of waiting over which that is judged."""
-
 
 class Pace:
     """Judges one side by what it moves while it is waited for; the other side's time does not count against it.
 
     Args:
-        least: bytes a second.
         over: seconds of waiting in which the average has to be met.
     """
 
-    __slots__ = ("_least", "_moved", "_over", "_waited")
+    __slots__ = ("_moved", "_over", "_waited")
 
-    def __init__(self, least: float = LEAST, over: float = OVER) -> None:
-        self._least = least
+    def __init__(self, *, over: float) -> None:
         self._over = over
         self._moved = 0
         self._waited = 0.0
@@ -32,6 +27,6 @@ class Pace:
         self._waited += waited
         if self._waited < self._over:
             return
-        if self._moved < self._least * self._waited:
+        if self._moved < LEAST * self._waited:
             raise TimeoutError
         self._moved, self._waited = 0, 0.0

@@ -55,7 +55,7 @@ def build_front(
     clock: Clock,
     logs: Logs,
     state: Callable[[], ReportedState],
-    asked_by: Callable[[str], object] = lambda version: version,
+    asked_by: Callable[[str], object],
 ) -> Front:
     """Make the servers for the sockets that exist.
 

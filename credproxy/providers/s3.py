@@ -53,7 +53,7 @@ class S3Provider:
     """
 
     def __init__(
-        self, rule: S3Host, *, source: Source, signer: AwsSigner, http: HttpClient, clock: Clock, required: bool = True
+        self, rule: S3Host, *, source: Source, signer: AwsSigner, http: HttpClient, clock: Clock, required: bool
     ) -> None:
         self._rule = rule
         self._source = source

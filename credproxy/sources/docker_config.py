@@ -80,7 +80,7 @@ class DockerConfig:
         processes: Processes,
         clock: Clock,
         key: Callable[[], bytes],
-        inline: str = "",
+        inline: str,
     ) -> None:
         self._files = DockerFiles(paths, files=files, clock=clock)
         self._processes = processes

@@ -57,8 +57,8 @@ class GithubApp:
         http: HttpClient,
         signer: Signer,
         clock: Clock,
-        home: str = "",
-        optional: bool = False,
+        home: str,
+        optional: bool,
     ) -> None:
         self._settings = settings
         self._limits = _TokenLimits(settings.repositories, tuple(sorted(settings.permissions.items())))

@@ -77,7 +77,7 @@ class Google:
         files: Files,
         libraries: CloudLibraries,
         clock: Clock,
-        optional: bool = False,
+        optional: bool,
     ) -> None:
         self._settings = settings
         self._environ = environ

@@ -13,7 +13,7 @@ class Nowhere:
         why: what the user is told; "" for nothing.
     """
 
-    def __init__(self, why: str = "") -> None:
+    def __init__(self, why: str) -> None:
         self._why = why
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:

@@ -31,7 +31,7 @@ class SystemdCredential:
         *,
         files: Files,
         clock: Clock,
-        optional: bool = False,
+        optional: bool,
     ) -> None:
         self._settings = settings
         self._folder = environ.get(FOLDER, "")

@@ -24,7 +24,7 @@ def tried(what):
         return type(error).__name__
     return "done"
 os.environ.clear()
-force = confine(parent=os.getppid(), descriptors=64, memory=256 << 20)
+force = confine(parent=os.getppid(), descriptors=64, memory=256 << 20, written=0)
 """
 needs_landlock = pytest.mark.skipif(
     landlock_version() < 1, reason="this kernel has no Landlock (>= 5.13, lsm=landlock)"
@@ -67,9 +67,9 @@ def test_no_port_is_bound_and_no_other_process_is_signalled() -> None:
 bound = tried(lambda: socket.socket().bind(("127.0.0.1", 0)))
 signalled = tried(lambda: os.kill(os.getppid(), 0))
 connected = tried(lambda: socket.create_connection(("127.0.0.1", 1), 2))
-print(json.dumps([bound, signalled, connected, force.listening, force.scoped]))"""
+print(json.dumps([bound, signalled, connected]))"""
     )
-    assert said == ["PermissionError", "PermissionError", "ConnectionRefusedError", True, True]
+    assert said == ["PermissionError", "PermissionError", "ConnectionRefusedError"]
 
 
 @pytest.mark.skipif(not filtered(), reason="there is no filter of system calls for this machine")
@@ -89,7 +89,7 @@ print(json.dumps([
     tried(lambda: connected(socket.SOCK_STREAM)), tried(lambda: connected(socket.SOCK_DGRAM)),
     tried(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)), tried(lambda: socket.socket(16, 3)),
     tried(socket.socketpair), tried(lambda: socket.socket(socket.AF_INET6)),
-    libc.syscall(425, 8, 0), force.calls,
+    libc.syscall(425, 8, 0), "no local sockets" in force,
 ]))"""
         )
     assert said == ["PermissionError"] * 4 + ["done", "done", -1, True]
@@ -104,10 +104,10 @@ import resource
 libc = ctypes.CDLL(None)
 print(json.dumps([
     tried(lambda: bytearray(300 << 20)), tried(lambda: [os.dup(1) for _ in range(99)]), libc.prctl(3), libc.prctl(39, 0, 0, 0, 0),
-    list(resource.getrlimit(resource.RLIMIT_CORE)), list(resource.getrlimit(resource.RLIMIT_FSIZE)), force.privileges, force.memory,
+    list(resource.getrlimit(resource.RLIMIT_CORE)), list(resource.getrlimit(resource.RLIMIT_FSIZE)),
 ]))"""
     )
-    assert said == ["MemoryError", "OSError", 0, 1, [0, 0], [0, 0], True, 256 << 20]
+    assert said == ["MemoryError", "OSError", 0, 1, [0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_process_that_cannot_be_confined_says_why(change: str, why: str) -> No
 parent = os.getppid()
 {change}
 try:
-    confine(parent=parent, descriptors=64, memory=256 << 20)
+    confine(parent=parent, descriptors=64, memory=256 << 20, written=0)
 except Exception as error:
     print(json.dumps(error.failure.message))""",
         begin,

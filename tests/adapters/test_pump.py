@@ -939,4 +939,4 @@ async def test_connections_that_idle_are_closed_without_a_request() -> None:
         async with Pump(idle=0.05) as pump:
             assert await fetch(pump, server.url) == SMALL
             assert await asyncio.to_thread(closed.wait, 5)
-            await until(lambda: not pump.sweeping)
+            await until(lambda: pump._sweeping is None)

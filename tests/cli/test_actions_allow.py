@@ -244,7 +244,7 @@ def test_a_command_waits_until_it_is_its_turn(home: Path) -> None:
     """Others reload as well: a command that is too early again waits again, for ten seconds in total."""
     pauses: list[float] = []
     with serving(home, *[too_early("reload")] * 3, (200, RELOADED)) as daemon:
-        assert call_in_turn("POST", "/v1/reload", pause=pauses.append) == RELOADED
+        assert call_in_turn("/v1/reload", pause=pauses.append) == RELOADED
     assert (pauses, len(daemon.asked)) == ([0.75] * 3, 4)
 
 
@@ -255,7 +255,7 @@ def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
         serving(home, *[too_early("reload")] * 20),
         pytest.raises(CommandError, match="reload is allowed once a second"),
     ):
-        call_in_turn("POST", "/v1/reload", pause=pauses.append)
+        call_in_turn("/v1/reload", pause=pauses.append)
     assert 9 < sum(pauses) <= 10
 
 

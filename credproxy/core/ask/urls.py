@@ -61,7 +61,7 @@ def realm_problem(url: str | None) -> str:
     return "nothing after a # is sent to a token server: leave it out" if "#" in url else ""
 
 
-def server_problem(url: str | None, *, insecure: bool = False) -> str:
+def server_problem(url: str | None, *, insecure: bool) -> str:
     """Say why the address of a server's API cannot be used; "" for one that can, and for none.
 
     Args:
