@@ -86,7 +86,7 @@ def confine(*, parent: int, descriptors: int, memory: int, written: int) -> str:
         written: ``RLIMIT_FSIZE`` in bytes, which also bounds files that are only in memory.
 
     Returns:
-        What is in force of that which not every machine has, for people; without Landlock it begins with ``UNBOUND``.
+        What is in force where machines differ, for people; without Landlock it begins with ``UNBOUND``.
 
     Raises:
         Unfit(internal): the environment is not empty, other threads run (Landlock would not bind them), the parent

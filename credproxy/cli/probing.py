@@ -7,7 +7,6 @@ import os
 import pwd
 import secrets
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,10 +25,10 @@ from credproxy.doctor.daemon import HealthReply, SocketOutcome, SocketState
 from credproxy.doctor.machine import Machine
 from credproxy.doctor.service import Unit
 from credproxy.helper import credproxy_helper
+from credproxy.server.peer_credentials import peer_credentials
 
 
 _PATIENCE = 3.0
-_UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 # Asks as a build action in linux-sandbox would, and prints the status. It only uses the most basic standard modules,
 # because nothing else is sure to be found in the sandbox.
@@ -170,8 +169,7 @@ def _listener(sock: socket.socket) -> tuple[int, int]:
     """The pid and uid of the process that listens; zeros if unknown."""
     if sys.platform == "darwin":
         return 0, 0
-    pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return pid, uid
+    return peer_credentials(sock)
 
 
 def _run(argv: Sequence[str], text: str = "") -> str | None:

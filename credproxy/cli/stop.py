@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +21,11 @@ from credproxy.cli.installer import RunCommand, runner
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket
 from credproxy.core.unit_names import SERVICE, SOCKETS
+from credproxy.server.peer_credentials import peer_credentials
 
 
 PATIENCE = 60.0
 """Seconds for a daemon to end: one that drains downloads of build actions takes as long as its drain_timeout."""
-
-_UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ def _listener(sock: socket.socket) -> int:
         told = ask("GET", "/v1/status")["pid"]
         assert isinstance(told, int)
         return told
-    return int(_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0])
+    return peer_credentials(sock).pid
 
 
 def _is_daemon(pid: int) -> bool:

@@ -15,6 +15,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 
+from credproxy.server.peer_credentials import peer_credentials
+
 
 AT_ONCE = 64
 """Connections that are taken in one turn of the loop: requests that are under way have theirs between two of these."""
@@ -33,7 +35,6 @@ _SHORT = 1.0
 
 _LEAVING = frozenset({errno.ECONNABORTED, errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR})
 _RESET = struct.pack("ii", 1, 0)
-_UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 
 class Insistent:
@@ -58,8 +59,7 @@ class Insistent:
         if self._most is None or not self._counts:
             return False
         self._this_second()
-        pid, _, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        return self._counts[pid] >= self._most
+        return self._counts[peer_credentials(sock).pid] >= self._most
 
     def _this_second(self) -> None:
         second = int(asyncio.get_running_loop().time())

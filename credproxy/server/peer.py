@@ -18,12 +18,12 @@ from typing import NamedTuple, TypeVar
 from credproxy.core.errors import Code, Failure
 from credproxy.server.namespaces import KINDS, namespaces, program
 from credproxy.server.nesting import UNKNOWN, sandbox
+from credproxy.server.peer_credentials import peer_credentials
 
 
 _LOCAL_PEERCRED = 0x001
 _XUCRED = struct.Struct("=IIh16I")  # macOS <sys/ucred.h>: version, uid, ngroups, groups
 _SO_PEERPIDFD = 77  # Linux 6.5 <asm-generic/socket.h>; Python has no name for it
-_UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
 """No descriptor left, for this process or for the machine."""
@@ -117,10 +117,9 @@ def identify(
     if sys.platform == "darwin":
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
         return Peer(pid=None, uid=uid)
-    pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    pid, uid = peer_credentials(sock)
     unseen = _PeerFacts(sandbox=None if own is None else UNKNOWN)
     if pid <= 0:
-        # The kernel reports 0 for a process of an outer or a sibling pid namespace: it has no number in this one.
         return Peer(None, uid, *unseen)
     where = where or own is not None
     if not (where or what):

@@ -88,7 +88,7 @@ def test_a_missing_store_is_not_said_to_list_nothing(home: Path) -> None:
 PATTERNS = [
     ("https://ghcr.io/v2/my-org/**", text_of("credproxy actions allow '{}'"), "ghcr.io/my-org/**"),
     ("ghcr.io/my-org/app:latest", text_of("credproxy actions allow '{}'"), "ghcr.io/my-org/app"),
-    ("ghcr.io", text_of("credproxy actions allow '{}/{}'"), "ghcr.io/**"),
+    ("ghcr.io", text_of("credproxy actions allow '{}/**'"), "ghcr.io/**"),
     ("nonsense", text_of("credproxy actions allow 'ghcr.io/my-org/**'"), "ghcr.io/my-org/**"),
     ("ghcr.io/My-Org/**", text_of("credproxy actions allow {}"), "ghcr.io/my-org/**"),
 ]

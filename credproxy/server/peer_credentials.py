@@ -1,0 +1,24 @@
+"""Which process is at the other end of a Unix socket, as Linux noted when it connected or began to listen.
+
+Source: unix(7), SO_PEERCRED.
+"""
+
+import socket
+import struct
+from typing import NamedTuple
+
+
+_UCRED = struct.Struct("=3i")  # <sys/socket.h>: pid, uid, gid
+
+
+class PeerCredentials(NamedTuple):
+    """``pid`` is 0 for a process of an outer or a sibling pid namespace: it has no number in this one."""
+
+    pid: int
+    uid: int
+
+
+def peer_credentials(sock: socket.socket) -> PeerCredentials:
+    """Ask the kernel, on Linux. Raises OSError: it cannot tell."""
+    pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return PeerCredentials(pid, uid)
