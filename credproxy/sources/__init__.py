@@ -222,6 +222,7 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
                 http=tools.http,
                 clock=tools.clock,
                 environ=tools.environ,
+                optional=optional,
             )
         case R2Source():
             return R2(tools.environ, http=tools.http, clock=tools.clock, key=tools.key)

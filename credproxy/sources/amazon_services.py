@@ -47,7 +47,7 @@ class AmazonTokens:
         http: asks the service.
         clock: judges lifetimes.
         environ: of the daemon, which may name another address of the service.
-        optional: others are asked before it, so that a missing library is not a mistake.
+        optional: others are asked as well, so that a missing library is not a mistake.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class AmazonTokens:
         http: HttpClient,
         clock: Clock,
         environ: Mapping[str, str],
-        optional: bool = False,
+        optional: bool,
     ) -> None:
         self._tag = tag
         self._call = call

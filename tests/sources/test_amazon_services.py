@@ -3,22 +3,27 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
 from credproxy.core.ask.credential import PlainSecret, Secret, UserPassword
 from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.codeartifact import CodeartifactSource
 from credproxy.core.kinds.sources.ecr import EcrSource
+from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.ports.source import Caches, Source
 from credproxy.ports.trouble import trouble_of
 from credproxy.sources import make
 from tests.contract import CANARY, Ground, SourceContract
+from tests.fakes import FakeAwsSigner
 from tests.hints import filled
 
 
@@ -60,6 +65,20 @@ async def stored(source: Source, uri: str = "") -> object:
     identity = await source.locate(target, None)
     login = None if identity is None else await source.read(identity, target)
     return None if login is None else login.stored
+
+
+@pytest.mark.parametrize(("source", "uri"), [(EcrSource(), ECR), (CodeartifactSource(), PACKAGES)])
+async def test_a_list_goes_on_where_the_library_is_missing(source: SourceSettings, uri: Target) -> None:
+    """Somewhere else the same configuration has another login; by itself the source says what to install."""
+    ground = ground_with_key()
+    ground.environ |= {"ELSEWHERE": "canary"}
+    tools = replace(ground.source_tools(), aws=FakeAwsSigner(lacking="pip install it"))
+    both = make((source, EnvSource("ELSEWHERE")), tools)
+    identity = await both.locate(uri, None)
+    assert identity is not None
+    assert identity.entry == "ELSEWHERE"
+    with pytest.raises(Failed, match="the library that signs is not installed"):
+        await make(source, tools).locate(uri, None)
 
 
 async def test_one_call_serves_all_registries_of_a_region() -> None:
