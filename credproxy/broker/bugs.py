@@ -9,7 +9,7 @@ from types import TracebackType
 
 import structlog
 
-from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, failed, is_shortage
+from credproxy.core.errors import BUG, SHORT_OF_MEMORY, Failed, is_shortage
 from credproxy.core.raised_at import raised_at
 from credproxy.ports.clock import Clock
 
@@ -64,4 +64,4 @@ class Bugs:
         if now - self._logged.get(place, -_QUIET) >= _QUIET:
             self._logged[place] = now
             log.error("provider bug", error=type(error).__name__, place=place, count=self.count)
-        raise failed(Code.INTERNAL, "credproxy hit a bug of its own", hint="see the daemon's log") from None
+        raise Failed(BUG) from None

@@ -129,5 +129,5 @@ def _shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _shared_caller(caller: Caller) -> Caller:
-    """The one copy of equal origins: each request comes with its own."""
+    """The one copy of equal callers: each request comes with its own."""
     return caller

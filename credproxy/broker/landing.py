@@ -66,12 +66,12 @@ class Landing:
             # Providers report this more precisely; what gets past them is neither handed out nor kept.
             message = f"{flight.plan.subject} gave no credential: {problem}"
             result = Failure(Code.CREDENTIAL_UNREADABLE, message, "store it again where it comes from")
+        seconds = now - flight.started
         if isinstance(result, Failure):
-            self._metrics.exchange(flight.label, result.code.value, seconds=now - flight.started)
-            return self._failed(flight, result, now)
+            return self._failed(flight, result, now, seconds=seconds)
         outcome = "empty" if result.empty else "less" if result.less else "ok"
-        self._metrics.exchange(flight.label, outcome, seconds=now - flight.started)
-        return self._granted(flight, result, now)
+        self._metrics.exchange(flight.label, outcome, seconds=seconds)
+        return self._granted(flight, result, now, seconds=seconds)
 
     def obtained(self, flight: Flight, result: Result) -> Outcome:
         """Take the result of a basis: a failure is remembered; a success leaves no grant to keep."""
@@ -79,15 +79,14 @@ class Landing:
         now = self._clock.boot()
         seconds = now - flight.started
         if isinstance(result, Failure):
-            self._metrics.exchange(flight.label, result.code.value, seconds=seconds)
-            return self._failed(flight, result, now)
+            return self._failed(flight, result, now, seconds=seconds)
         self._metrics.exchange(flight.label, "ok", seconds=seconds)
         log.info("looked up", subject=flight.plan.subject, seconds=round(seconds, 3))
         entry = Entry.of(flight.lookup, result, now=now)
         entry.dropped = True
         return entry
 
-    def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
+    def _granted(self, flight: Flight, grant: Grant, now: float, *, seconds: float) -> Entry:
         entry = Entry.of(flight.lookup, grant, now=now)
         older = self._cache.peek(flight.key)
         # A user may wonder why the registry refuses a request; repeated at each renewal it would not be news.
@@ -96,7 +95,7 @@ class Landing:
             WARNING if news else INFO,
             "exchanged",
             subject=flight.plan.subject,
-            seconds=round(now - (flight.started or now), 3),
+            seconds=round(seconds, 3),
             left=round(self._left(grant), 1),
             empty=grant.empty,
             background=flight.background,
@@ -124,13 +123,14 @@ class Landing:
             self._complained = now
             log.warning("cache full", entries=len(self._cache), bytes=self._cache.size)
 
-    def _failed(self, flight: Flight, failure: Failure, now: float) -> Failure:
+    def _failed(self, flight: Flight, failure: Failure, now: float, *, seconds: float) -> Failure:
+        self._metrics.exchange(flight.label, failure.code.value, seconds=seconds)
         log.warning(
             "exchange failed",
             subject=flight.plan.subject,
             code=failure.code.value,
             reason=failure.message,
-            seconds=round(now - (flight.started or now), 3),
+            seconds=round(seconds, 3),
             background=flight.background,
         )
         if flight.forsaken:

@@ -109,15 +109,12 @@ class Negative:
         self._users.pop(key, None)
         self._actions.pop(key, None)
 
-    def drop(self, wanted: Callable[[str], bool]) -> int:
-        """Forget the failures of the authorities that ``wanted`` selects; return how many there were."""
-        count = 0
+    def drop(self, wanted: Callable[[str], bool]) -> None:
+        """Forget the failures of the authorities that ``wanted`` selects."""
         for records in (self._users, self._actions):
             keys = [key for key, record in records.items() if wanted(record.authority)]
             for key in keys:
                 del records[key]
-            count += len(keys)
-        return count
 
     def current(self, now: float) -> Iterator[Remembered]:
         """Everything that is shared at the moment."""

@@ -59,7 +59,6 @@ _MARGIN = 0.1
 _AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in again"
 """The hint for a request that is sent only once (U14)."""
 
-
 _ORIGINS = 1024
 
 log = structlog.get_logger("credproxy.broker")

@@ -23,7 +23,7 @@ from functools import partial
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.core.ask.credential import Caller, Grant
-from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
+from credproxy.core.errors import BUG, SHORT_OF_MEMORY, Code, Failed, Failure, failed
 from credproxy.ports.clock import Clock
 from credproxy.ports.terms import under_way
 
@@ -44,7 +44,6 @@ would only push out an older one that is nearly done."""
 Spawn = Callable[[Coroutine[object, object, Outcome], contextvars.Context], asyncio.Task[Outcome]]
 
 _STOPPING = Failure(Code.OVERLOADED, "credproxy is stopping", "ask again: its successor will answer", 1.0)
-_BUG = Failure(Code.INTERNAL, "credproxy hit a bug of its own", "see the daemon's log")
 
 
 class Runway:
@@ -168,7 +167,7 @@ class Runway:
         self._unmanned[flight] = None
         beside = _of(self._unmanned, flight)
         if len(beside) > _bound(flight, UNMANNED):
-            self._dismiss(beside[0], _BUG)
+            self._dismiss(beside[0], BUG)
         self._start_queued()
 
     def _short(self) -> bool:
@@ -251,7 +250,7 @@ class Runway:
         self._forget(flight)
         # Reading the exception also marks it as seen; one that came this far ends the daemon through its TaskGroup.
         lost = task.cancelled() or task.exception() is not None
-        flight.outcome.set_result((flight.dismissed or _BUG) if lost else task.result())
+        flight.outcome.set_result((flight.dismissed or BUG) if lost else task.result())
         self._start_queued()
 
     def _forget(self, flight: Flight) -> None:

@@ -126,6 +126,9 @@ class Failed(Exception):  # noqa: N818  it carries a Failure; "FailedError" woul
         self.failure = failure
 
 
+BUG = Failure(Code.INTERNAL, "credproxy hit a bug of its own", "see the daemon's log")
+"""What a caller is told of an exception that nobody expected."""
+
 SHORT_OF_MEMORY = Failure(
     Code.OVERLOADED,
     "credproxy is short of memory",
