@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
 import msgspec
 from msgspec import inspect
 
 from credproxy.core.formats.shapes import PATH
 from credproxy.core.kinds.oauth2 import OauthHost
+from credproxy.core.kinds.sources import SourceSettings
 
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+SOURCES: Final[tuple[type[SourceSettings], ...]] = get_args(SourceSettings)
 
 NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 

@@ -13,13 +13,13 @@ from credproxy.core.ask.credential import Identity, PlainSecret, Secret
 from credproxy.core.ask.login import login_of
 from credproxy.core.kinds import KINDS
 from credproxy.core.kinds.none import NoneHost
-from credproxy.core.kinds.sources import SOURCES
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.ports.provider import Provider
 from credproxy.ports.source import Source
 from tests import contract
 from tests.contract import HOST, Ground, ProviderContract, SourceContract, nothing
 from tests.fakes import FakeProvider
+from tests.kind_samples import SOURCES
 
 
 HERE = Path(__file__).parent

@@ -66,10 +66,6 @@ class StartsRelays(Protocol):
         """End one that does not end on its own."""
         ...
 
-    async def close(self) -> None:
-        """End all of them."""
-        ...
-
 
 class RelayOffice(Protocol):
     """What the process cannot look up itself. Source: daemon.carrier_office."""

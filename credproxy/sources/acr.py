@@ -13,7 +13,7 @@ from credproxy.core.errors import Failure
 from credproxy.exchange.acr_exchange import acr_refresh_token
 from credproxy.ports.clock import Clock
 from credproxy.ports.http_client import HttpClient
-from credproxy.sources.azure_token import AzureFound, AzureTokens
+from credproxy.sources.azure_token import AzureFound, AzureTokens, found_of
 from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
 
@@ -50,13 +50,13 @@ class Acr:
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give a refresh token. Raises Failed as ``AzureTokens.token`` and ``exchange.acr_exchange``."""
-        found = _found(identity)
+        found = found_of(identity)
         answer = self._answer(found, target.authority)
         return await answer.login(lambda: self._ask(found, target.authority, anew=anew), anew=anew, stamp=found.stamp)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give the one that there is."""
-        return self._answer(_found(identity), target.authority).known
+        return self._answer(found_of(identity), target.authority).known
 
     def trouble(self, target: Target) -> Failure | None:
         """Why there is none, although there is a login."""
@@ -94,10 +94,3 @@ class Acr:
 
 def _is_ours(target: Target) -> bool:
     return target.scheme == "https" and target.port is None and is_azure_registry(target)
-
-
-def _found(identity: Identity) -> AzureFound:
-    assert isinstance(identity.version, tuple)
-    (found,) = identity.version
-    assert isinstance(found, AzureFound)
-    return found

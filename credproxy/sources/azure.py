@@ -6,7 +6,7 @@ from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.azure import AzureSource
-from credproxy.sources.azure_token import AzureFound, AzureTokens
+from credproxy.sources.azure_token import AzureTokens, found_of
 
 
 class Azure:
@@ -31,11 +31,11 @@ class Azure:
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give a token. Raises Failed as ``AzureTokens.token``."""
-        return await self._tokens.token(_found(identity), self._settings.scope_for(target), anew=anew)
+        return await self._tokens.token(found_of(identity), self._settings.scope_for(target), anew=anew)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give the token that there is."""
-        return self._tokens.known(_found(identity), self._settings.scope_for(target))
+        return self._tokens.known(found_of(identity), self._settings.scope_for(target))
 
     def trouble(self, target: Target) -> Failure | None:
         """Why there is none, although there is a login."""
@@ -50,10 +50,3 @@ class Azure:
     def forget(self) -> None:
         """The next question looks and asks again."""
         self._tokens.forget()
-
-
-def _found(identity: Identity) -> AzureFound:
-    assert isinstance(identity.version, tuple)
-    (found,) = identity.version
-    assert isinstance(found, AzureFound)
-    return found

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from cachetools import LRUCache
 
-from credproxy.core.ask.credential import Lifetime, PlainSecret, Secret
+from credproxy.core.ask.credential import Identity, Lifetime, PlainSecret, Secret
 from credproxy.core.ask.login import Login, bounded, login_of
 from credproxy.core.ask.worker_messages import AzureToken, AzureWay, LibraryToken
 from credproxy.core.errors import Code, Failed, Failure
@@ -48,6 +48,14 @@ class AzureFound(NamedTuple):
     def name(self) -> str:
         """For people."""
         return self.ways[0] if self.ways else ""
+
+
+def found_of(identity: Identity) -> AzureFound:
+    """What ``AzureTokens.locate`` gave, of the identity that a source made of it: its version holds that alone."""
+    assert isinstance(identity.version, tuple)
+    (found,) = identity.version
+    assert isinstance(found, AzureFound)
+    return found
 
 
 class AzureTokens:

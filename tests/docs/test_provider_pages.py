@@ -13,8 +13,8 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.parse import load
 from credproxy.core.kinds import KINDS, HostRule
 from credproxy.core.kinds.base import HostBase
-from credproxy.core.kinds.sources import SOURCES
 from credproxy.core.kinds.sources.base import SourceBase
+from tests.kind_samples import SOURCES
 
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

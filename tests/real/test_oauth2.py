@@ -1,11 +1,11 @@
 """``provider = "oauth2"`` and a certified authorization server, whose refresh tokens rotate and cost the login if used twice."""
 
 import json
-import os
 import secrets
 import stat
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -36,8 +36,9 @@ from credproxy.ports.provider import Provider
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth2 import LoginMeans, OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools
+from tests.contract import Ground
 from tests.e2e.stage import stage
-from tests.fakes import FakeAwsSigner, FakeKeyring, FakeLibraries, FakeProcesses, FixedTerms
+from tests.fakes import FakeAwsSigner, FakeProcesses, FixedTerms
 from tests.real.browser import Browser
 from tests.real.oidc import KEY_ID, ROBOT, OidcServer
 from tests.real.renewals import renewing
@@ -84,18 +85,13 @@ class Asking:
         """Of a rule."""
         rule = msgspec.convert({"provider": "oauth2", "match": "cache.test", **given}, OauthHost)
         assert not list(rule.problems())
-        tools = sources.SourceTools(
+        tools = replace(
+            Ground().source_tools(),
             environ=self.environ,
-            uid=os.geteuid(),
             clock=self._clock,
-            processes=FakeProcesses(),
             files=self._files,
             http=self._http,
             signer=JwtSigner(),
-            keyring=FakeKeyring(),
-            libraries=FakeLibraries(),
-            aws=FakeAwsSigner(),
-            key=lambda: b"k",
         )
         made = providers.ProviderTools(
             clock=self._clock,

@@ -1,9 +1,9 @@
 """Vault's source against OpenBao itself: its secrets, its errors, and their remedies; and the whole way from a CI job to a secret."""
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,9 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.sources.vault import VaultSource
-from credproxy.sources import SourceTools, make
+from credproxy.sources import make
+from tests.contract import Ground
 from tests.e2e.stage import Stage, stage
-from tests.fakes import FakeAwsSigner, FakeKeyring, FakeLibraries, FakeProcesses, FakeSigner
 from tests.hints import filled
 from tests.real.bao import ROOT, Bao
 from tests.real.ci import BEARER, Ci
@@ -80,19 +80,7 @@ class Asker:
         clock, files = SystemClock(), SystemFiles()
         try:
             async with AiohttpClient(clock) as http:
-                tools = SourceTools(
-                    environ=self.environ,
-                    uid=os.getuid(),
-                    clock=clock,
-                    processes=FakeProcesses(),
-                    files=files,
-                    http=http,
-                    signer=FakeSigner(),
-                    keyring=FakeKeyring(),
-                    libraries=FakeLibraries(),
-                    aws=FakeAwsSigner(),
-                    key=lambda: b"k",
-                )
+                tools = replace(Ground().source_tools(), environ=self.environ, clock=clock, files=files, http=http)
                 source = make(settings, tools)
                 identity = await source.locate(TARGET, None)
                 assert identity is not None, source.looked(TARGET)

@@ -1,5 +1,7 @@
 """Sources that are tried one after the other."""
 
+from dataclasses import replace
+
 import pytest
 
 from credproxy.core.ask.credential import Identity, PlainSecret, Secret, UserPassword
@@ -9,17 +11,10 @@ from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports.source import Source
-from credproxy.sources import SourceTools, make
+from credproxy.sources import make
 from credproxy.sources.first import First
+from tests.contract import Ground
 from tests.fakes import (
-    FakeAwsSigner,
-    FakeClock,
-    FakeFiles,
-    FakeHttp,
-    FakeKeyring,
-    FakeLibraries,
-    FakeProcesses,
-    FakeSigner,
     FakeSource,
 )
 
@@ -75,19 +70,7 @@ async def test_a_place_that_turns_out_to_hold_nothing_is_passed() -> None:
     assert await found(first) == (Identity("fake", "empty", (0, 7)), TWO)
 
 
-TOOLS = SourceTools(
-    environ={"SET": "s", "EMPTY": "", "BLANK": " "},
-    uid=1000,
-    clock=FakeClock(),
-    processes=FakeProcesses({}),
-    files=FakeFiles(),
-    http=FakeHttp(),
-    signer=FakeSigner(),
-    keyring=FakeKeyring(),
-    libraries=FakeLibraries(),
-    aws=FakeAwsSigner(),
-    key=lambda: b"k",
-)
+TOOLS = replace(Ground().source_tools(), environ={"SET": "s", "EMPTY": "", "BLANK": " "})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -11,18 +12,15 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.sources.vault import VaultSource
-from credproxy.sources import SourceTools, make
+from credproxy.sources import make
 from credproxy.sources.vault import Vault
 from credproxy.sources.vault_token import VaultTokens
+from tests.contract import Ground
 from tests.fakes import (
-    FakeAwsSigner,
     FakeClock,
     FakeFiles,
     FakeHttp,
-    FakeKeyring,
-    FakeLibraries,
     FakeProcesses,
-    FakeSigner,
 )
 
 
@@ -129,18 +127,13 @@ class World:
     def source(self, **options: object) -> Vault:
         """Make one, as the daemon does for each era."""
         settings = msgspec.convert({"source": "vault", "path": "secret/data/ci", **options}, VaultSource)
-        tools = SourceTools(
+        tools = replace(
+            Ground().source_tools(),
             environ={name: value for name, value in self.environ.items() if value},
-            uid=1000,
             clock=self.clock,
             processes=self.processes,
             files=self.files,
             http=self.http,
-            signer=FakeSigner(),
-            keyring=FakeKeyring(),
-            libraries=FakeLibraries(),
-            aws=FakeAwsSigner(),
-            key=lambda: b"k",
             vaults=self.vaults,
         )
         made = make(settings, tools)

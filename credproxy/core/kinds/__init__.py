@@ -3,7 +3,7 @@
 The other list, of their implementations, is ``credproxy/providers/__init__.py``; nothing else names them all.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 from credproxy.core.kinds.azure import AzureHost
 from credproxy.core.kinds.basic import BasicHost
@@ -40,24 +40,7 @@ HostRule = (
     | NoneHost
 )
 
-KINDS: Final[tuple[type[HostRule], ...]] = (
-    OciHost,
-    ExecHost,
-    HeaderHost,
-    BasicHost,
-    GithubHost,
-    GitlabHost,
-    GoogleHost,
-    AzureHost,
-    HuggingfaceHost,
-    RemoteapisHost,
-    OauthHost,
-    S3Host,
-    CodeartifactHost,
-    VaultHost,
-    NoneHost,
-)
-
+KINDS: Final[tuple[type[HostRule], ...]] = get_args(HostRule)
 
 BUILTIN: Final[tuple[HostRule, ...]] = tuple(rule for kind in KINDS for rule in kind.builtin())
 """The rules that nobody has to write, of lowest precedence (``Settings.rules``)."""

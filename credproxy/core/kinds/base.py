@@ -130,6 +130,11 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return f"credproxy login {shell(target.authority)}{who}"
 
     @property
+    def tool_login(self) -> str:
+        """The command by which the tool of one of its sources stores a login; "" if none has such."""
+        return next((source.log_in for _, source in self.secrets() if source.log_in), "")
+
+    @property
     def login_key(self) -> str:
         """The option that ``credproxy login`` stores a login for; "" if nobody logs in."""
         return next(iter(self.source_keys), "credentials")

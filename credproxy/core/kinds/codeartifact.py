@@ -51,9 +51,7 @@ class CodeartifactHost(DressedHost, frozen=True, tag_field="provider", tag="code
     def setup(self, target: Target) -> str:
         """Log in with Amazon's tools, unless the rule names another place."""
         del target
-        return next((source.log_in for _, source in self.secrets() if source.log_in), "") or another_place(
-            "credentials"
-        )
+        return self.tool_login or another_place("credentials")
 
     def width(self, target: Target) -> Width:
         """The dress of the format."""

@@ -154,8 +154,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
 
     def setup(self, target: Target) -> str:
         """Log in as docker does, or by the tool of a cloud whose login it takes."""
-        other = next((source.log_in for _, source in self.secrets() if source.log_in), "")
-        return other or f"docker login {target.authority}"
+        return self.tool_login or f"docker login {target.authority}"
 
     def api_prefix(self) -> str | None:
         """Its ``path_prefix``."""

@@ -68,9 +68,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
     def setup(self, target: Target) -> str:
         """Log in with the tools of the store's owner, unless the rule names another place."""
         del target
-        return next((source.log_in for _, source in self.secrets() if source.log_in), "") or another_place(
-            "credentials"
-        )
+        return self.tool_login or another_place("credentials")
 
     def claims(self, target: Target) -> bool:
         """Whether it is a store: Amazon has other services below the same domains."""

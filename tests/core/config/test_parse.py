@@ -16,7 +16,7 @@ from credproxy.core.formats.toml_lines import locate
 from credproxy.core.kinds import KINDS
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.kinds.sources import SOURCES
+from tests.kind_samples import SOURCES
 
 
 HOST = '[[host]]\nmatch = "a.b"\n'

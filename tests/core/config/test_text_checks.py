@@ -15,8 +15,7 @@ from credproxy.core.config.parse import _SHAPE, ConfigError, Mistake, load
 from credproxy.core.formats.shapes import PATH, Shape, fit
 from credproxy.core.formats.toml_types import Base
 from credproxy.core.kinds import KINDS
-from credproxy.core.kinds.sources import SOURCES
-from tests.kind_samples import needed
+from tests.kind_samples import SOURCES, needed
 
 
 VAULT = {"source": "vault", "path": "secret/data/x", "address": "https://v.test"}

@@ -160,6 +160,15 @@ def test_what_is_denied_is_denied_in_every_spelling(url: str) -> None:
     policy.permit_object(parse_uri(f"{BUCKET}/p/secrets/a"), "GET")
 
 
+@pytest.mark.parametrize("url", [f"{BUCKET}/p//a", f"{BUCKET}/p/%2e%2e/a", f"{BUCKET}/", BUCKET])
+def test_a_url_that_can_be_read_in_two_ways_is_a_mistake_of_its_client(url: str) -> None:
+    """No rule would help, so none is suggested."""
+    policy = Policy((ActionRule("allow", url=f"{BUCKET}/**"),), Router(()))
+    with pytest.raises(Failed) as caught:
+        policy.permit_object(parse_uri(url), "GET")
+    assert caught.value.failure.code is Code.BAD_REQUEST
+
+
 def test_an_unconfigured_object_gets_nothing_and_is_not_an_error() -> None:
     """An action asks about public URLs, too; if a login is configured, the refusal says what would allow it."""
     host = HeaderHost("files.test", EnvSource("X"))

@@ -1,7 +1,5 @@
 """What is known about each source without I/O: the list of them. Their readers are in ``credproxy/sources``."""
 
-from typing import Final
-
 from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.azure import AzureSource
@@ -53,28 +51,3 @@ SourceSettings = (
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
 """One, or several that are tried one after the other: the first that has a login gives it."""
-
-SOURCES: Final = (
-    DockerConfigSource,
-    NetrcSource,
-    EnvSource,
-    FileSource,
-    SystemdCredentialSource,
-    CommandSource,
-    KeyringSource,
-    LoginSource,
-    GhSource,
-    GithubAppSource,
-    GlabSource,
-    GoogleSource,
-    AzureSource,
-    AcrSource,
-    HfSource,
-    GitSource,
-    CiOidcSource,
-    VaultSource,
-    AwsSource,
-    EcrSource,
-    CodeartifactSource,
-    R2Source,
-)

@@ -73,3 +73,28 @@ class AwsSource(SourceBase, frozen=True, tag_field="source", tag="aws"):
         yield AWS
         yield CREDENTIALS_FILE
         yield CONFIG_FILE
+
+
+class AwsTokenSource(SourceBase, frozen=True):
+    """A token that one of Amazon's services gives for an access key: the options that every source has that begins with one."""
+
+    profile: PublicText | None = None
+    role_arn: PublicText | None = None
+
+    @property
+    def keys(self) -> AwsSource:
+        """Where the access key is."""
+        return AwsSource(self.profile, self.role_arn)
+
+    @property
+    def log_in(self) -> str:
+        """The same command as for ``aws``."""
+        return self.keys.log_in
+
+    def problems(self) -> Iterator[Problem]:
+        """The same mistakes as for ``aws``."""
+        return self.keys.problems()
+
+    def uses(self) -> Iterator[Use]:
+        """The same places as for ``aws``."""
+        return self.keys.uses()
