@@ -1,12 +1,15 @@
 """The blob pump against servers on loopback that misbehave, byte by byte. After each test nothing is left over."""
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import gc
 import os
 import resource
 import socket
 import ssl
+import termios
 import threading
 import time
 import traceback
@@ -66,11 +69,19 @@ class Client:
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
         self.sock = theirs
         self._ours = ours
+        self._arrived = 0
         self.got = bytearray()
 
     def descriptor(self) -> int:
         """A duplicate, as the server makes one."""
         return os.dup(self._ours.fileno())
+
+    def full(self) -> bool:
+        """Whether something has arrived, and nothing more since the last look."""
+        found = array.array("i", [0])
+        fcntl.ioctl(self.sock, termios.FIONREAD, found)
+        before, self._arrived = self._arrived, found[0]
+        return 0 < found[0] == before
 
     def hang_up(self) -> None:
         """Leave."""
@@ -906,7 +917,7 @@ async def test_the_end_of_the_pump_while_a_client_takes_nothing() -> None:
 
             task = group.create_task(work())
             await until(lambda: len(server.heads) == 1)
-            await asyncio.to_thread(time.sleep, 0.05)  # until its buffers are full
+            await until(somebody.full)
             await pump.close()
             await task
 
