@@ -19,8 +19,9 @@ _PLAIN: tuple[list[str], ...] = (["chunked"], ["identity"], [])
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _BARE = re.compile(rb"\r(?!\n)")
-_HEAD = re.compile(rb"[^\n]*\n(?:[^\s:\0]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*\r?\n")
-"""A first line, and fields; a field may go on in lines that begin with a space."""
+_HEAD = re.compile(rb"[^\n]*\n(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*\r?\n")
+"""A first line, and fields; a field may go on in lines that begin with a space. Names have the characters that the standard
+library accepts: with any other one, it ends the head as well."""
 
 
 class UnfitAnswerError(http.client.HTTPException):

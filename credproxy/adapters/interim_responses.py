@@ -16,7 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from credproxy.adapters.answer_framing import UnfitAnswerError, is_chunked
+from credproxy.adapters.answer_framing import CODED, UnfitAnswerError, is_chunked
 
 
 INTERIM = 16
@@ -143,7 +143,9 @@ class SteadyHandler(ResponseHandler):
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
         """Read the next answer. Raises UnfitAnswerError."""
         message, payload = await super().read()
-        if is_chunked(message.headers.getall("Transfer-Encoding", ())) and message.version < HttpVersion11:
+        if is_chunked(message.headers.getall("Transfer-Encoding", ())) != message.chunked:
+            raise UnfitAnswerError(CODED)  # a space before the colon hides the field, and not from the parser
+        if message.chunked and message.version < HttpVersion11:
             self.force_close()  # its sender does not know chunks: somebody may have read the body otherwise (RFC 9112, 6.1)
         interim = passed_over(message.code, self._interim)
         self._begin_anew(expected=interim)

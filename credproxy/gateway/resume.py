@@ -13,7 +13,7 @@ from http import HTTPStatus
 from credproxy.gateway.incoming import Headers, values
 
 
-_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _PASSING = frozenset({408, 425, 429})
 
 
