@@ -42,7 +42,6 @@ THROUGH = {
     "adapters.hardening": "e2e/test_threats.py",
     "adapters.idle_connections": "adapters/test_connections.py",
     "core.amazon_signatures": "exchange/test_amazon_token.py",
-    "adapters.pump_response": "adapters/test_pump.py",
     "adapters.relay_connector": "adapters/test_tls_relay.py",
     "adapters.lean_imports": "e2e/test_carriers.py",
     "adapters.http_session": "adapters/test_http_client.py",
