@@ -295,6 +295,16 @@ def test_mistakes_of_its_source(options: Mapping[str, str], key: str) -> None:
     assert [path[-1] for path, _ in rule.problems()] == [key]
 
 
+@pytest.mark.parametrize("match", ["x-abc.a.run.app", "*.RUN.app", "eu-p.cloudfunctions.net/f", "x.run.app:443"])
+def test_a_service_that_users_run_gets_no_access_token(match: str) -> None:
+    """It could use that as its own; an ID token is for its URL alone."""
+    ((path, said),) = GoogleHost(match).problems()
+    assert path == ("credentials",)
+    assert 'wanted { source = "google", audience = "https://' in said
+    assert list(GoogleHost(match, credentials=GoogleSource(audience="https://x.run.app")).problems()) == []
+    assert list(GoogleHost("x.run.app.corp.test").problems()) == []
+
+
 def test_mistakes_of_the_kind() -> None:
     """A token does not travel in plain http; and how to log in is told for what a rule names."""
     assert [path for path, _ in GoogleHost("x.googleapis.com", insecure=True).problems()] == [("insecure",)]

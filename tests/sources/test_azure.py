@@ -135,6 +135,10 @@ async def test_without_a_login_a_missing_library_is_told_first() -> None:
         ("https://acct.z01.blob.storage.azure.net/c/b", "https://storage.azure.com/.default"),
         ("https://pkgs.dev.azure.com/o/_packaging/f", "499b84ac-1321-427f-aa17-267ca6975798/.default"),
         ("https://o.pkgs.visualstudio.com/x", "499b84ac-1321-427f-aa17-267ca6975798/.default"),
+        ("https://dev.azure.com/o/p", "499b84ac-1321-427f-aa17-267ca6975798/.default"),
+        ("https://feeds.dev.azure.com/o/_apis/packaging/feeds", "499b84ac-1321-427f-aa17-267ca6975798/.default"),
+        ("https://o.visualstudio.com/_apis/x", "499b84ac-1321-427f-aa17-267ca6975798/.default"),
+        ("https://evildev.azure.com/o", "https://storage.azure.com/.default"),
     ],
 )
 async def test_a_token_is_for_the_api_of_its_host(uri: str, scope: str) -> None:

@@ -28,7 +28,9 @@ _STORAGE = (
     ".core.usgovcloudapi.net",
     ".storage.azure.net",
 )
-_DEVOPS = frozenset({"dev.azure.com", "pkgs.dev.azure.com"})
+_DEVOPS = (".dev.azure.com", ".visualstudio.com")
+"""Its services, and the hosts of organisations of old. Source: learn.microsoft.com/azure/devops, "Allowed IP addresses and domain URLs"."""
+
 _REGISTRY = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9]+\.geo)?\.azurecr\.(?:io|cn|us)")
 """Not ``NAME.REGION.data.azurecr.io``: a registry sends clients there for content, with a signature in the URL."""
 
@@ -40,7 +42,7 @@ def is_azure_storage(target: Target) -> bool:
 
 def is_devops(target: Target) -> bool:
     """Whether a host belongs to Azure DevOps."""
-    return target.host in _DEVOPS or target.host.endswith(".pkgs.visualstudio.com")
+    return target.host == "dev.azure.com" or target.host.endswith(_DEVOPS)
 
 
 def is_azure_registry(target: Target) -> bool:

@@ -18,6 +18,9 @@ from credproxy.core.ask.target import Form, Target
 
 
 STORAGE: Final = "storage.googleapis.com"
+OF_USERS: Final = (".run.app", ".cloudfunctions.net")
+"""Domains of services that users of Google Cloud run: these take an ID token, which is good for nothing else."""
+
 _WWW = "www.googleapis.com"
 _FIREBASE = "firebasestorage.googleapis.com"
 _TOKENS = frozenset({"access_token", "oauth_token"})

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from credproxy.core.ask.credential import Stored, secret_of
 from credproxy.core.ask.google_urls import (
     API_BEGINS,
+    OF_USERS,
     STORAGE,
     carries_token,
     folder_patterns,
@@ -53,6 +54,12 @@ class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
         """``insecure``: a token must not be sent in plain http."""
         if self.insecure:
             yield ("insecure",), "Google's APIs are asked over TLS alone: leave it out"
+        host = self.host.lower().removesuffix(".")
+        if host.endswith(OF_USERS):
+            wanted = f'wanted {{ source = "google", audience = "https://{host.removeprefix("*.")}" }}'
+            for key, source in self.secrets():
+                if isinstance(source, GoogleSource) and source.audience is None:
+                    yield key[:1], f"it is somebody's service, which could use an access token as its own; {wanted}"
 
     @property
     def public_match(self) -> str:
