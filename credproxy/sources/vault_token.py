@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import structlog
 
-from credproxy.core.ask.credential import Secret, secret_of
+from credproxy.core.ask.credential import Identity, Secret, secret_of
 from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.jwt import whose
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.vault_values import Lease, VaultServer, VaultToken
@@ -71,6 +72,9 @@ class VaultTokens:
         self._kept: VaultToken | None = None
         self._whole = 0.0
         self._flushes = 0
+        self._proven_by: Hashable = None
+        self._subject: Secret | tuple[str, str] | None = None
+        self._subjects = 0
         self._again = float("-inf")
         self._doubted = float("-inf")
 
@@ -87,11 +91,31 @@ class VaultTokens:
         """Give a value that changes with the user's token; None if there is none. Asks no server, and reads no secret of Vault."""
         if self._proof is not None:
             found = await self._proof.locate(target, None)
-            return None if found is None else () if self.obtained else (found.source, found.entry, found.version)
+            if found is None or not self.obtained:
+                return None if found is None else (found.source, found.entry, found.version)
+            return await self._of_subject(self._proof, found, target)
         if self._variable is not None:
             return (self._variable,)
         await self._file.look()
         return (self._file.version.stamp,) if self._file.version is not None and self._file.content else None
+
+    async def _of_subject(self, proof: Source, found: Identity, target: Target) -> Hashable:
+        """What changes with whom a file proves: a pod's token is replaced each hour, and stays the pod's; the next job's is not.
+
+        A token that was obtained for another one is forgotten, also if it arrives only now. What a program or a variable proves
+        changes with a login alone.
+        """
+        if isinstance(found.version, tuple) and found.version != self._proven_by:
+            login = await proof.read(found, target)
+            if login is not None:
+                secret = secret_of(login.stored)
+                subject = whose(secret.reveal()) or secret
+                if self._subject is not None and subject != self._subject:
+                    self._subjects += 1
+                    self._flushes += 1
+                    self._kept = None
+                self._proven_by, self._subject = found.version, subject
+        return (self._subjects,)
 
     async def token(self, target: Target) -> VaultToken:
         """Give the token, obtained or renewed if it is time.

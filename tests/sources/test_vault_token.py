@@ -8,7 +8,7 @@ import pytest
 
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
-from tests.fakes import T0
+from tests.fakes import T0, settle
 from tests.hints import filled
 from tests.sources.vault_world import ADDRESS, JWT_AUTH, TARGET, TOKEN_FILE, World, failure_of, identity_of, text
 
@@ -274,3 +274,54 @@ def token() -> str:
     """A job's JWT."""
     body = base64.urlsafe_b64encode(json.dumps({"aud": "vault", "exp": T0 + 300}).encode()).decode().rstrip("=")
     return f"e30.{body}.s"
+
+
+FILE_AUTH = {"method": "jwt", "role": "ci", "jwt": {"source": "file", "path": "/run/jwt"}}
+
+
+def signed(sub: str, serial: str) -> str:
+    """A token of an issuer's."""
+    said = json.dumps({"iss": "https://ci.test", "sub": sub, "jti": serial}).encode()
+    return f"h.{base64.urlsafe_b64encode(said).decode().rstrip('=')}.{serial}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "another"),
+    [
+        (signed("job-1", "a"), signed("job-1", "b"), False),
+        (signed("job-1", "a"), signed("job-2", "b"), True),
+        ("no-jwt", "no-jwt-either", True),
+        ("h.e30.a", "h.e30.b", True),
+    ],
+    ids=["the-same-subject", "another-subject", "not-a-jwt", "no-subject"],
+)
+async def test_a_proof_of_somebody_else_is_another_login(first: str, second: str, *, another: bool) -> None:
+    """A runner has the same path for the next job, which is not given what the one before could read."""
+    world = World({"VAULT_TOKEN": ""})
+    world.server.dynamic["secret/data/ci"] = 20.0
+    source = world.source(auth=FILE_AUTH)
+    world.files.put("/run/jwt", first)
+    before, made = await identity_of(source), await text(source)
+    world.files.put("/run/jwt", second)
+    world.clock.suspend(1)
+    assert (await identity_of(source) != before) is another
+    assert (await text(source) != made) is another
+    assert logins(world) == 1 + another
+
+
+async def test_a_login_that_is_under_way_for_somebody_else_is_not_kept() -> None:
+    """Its token arrives after the proof has become another one's."""
+    world = World({"VAULT_TOKEN": ""})
+    source = world.source(auth=FILE_AUTH)
+    world.files.put("/run/jwt", signed("job-1", "a"))
+    await identity_of(source)
+    gate = world.http.hold[ADDRESS] = asyncio.Event()
+    old = asyncio.ensure_future(text(source))
+    await settle()
+    world.files.put("/run/jwt", signed("job-2", "b"))
+    new = asyncio.ensure_future(text(source))
+    await settle()
+    gate.set()
+    await asyncio.gather(old, new)
+    assert logins(world) == 2
+    assert world.server.proofs[-1] == {"role": "ci", "jwt": signed("job-2", "b")}

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from credproxy.core.ask.credential import IdentityToken, PlainSecret, RegistryToken, Secret, Stored, UserPassword
-from credproxy.core.ask.jwt import header_life, life, stored_life
+from credproxy.core.ask.jwt import header_life, life, stored_life, whose
 
 
 NOW = 1_000_000.0
@@ -72,3 +72,20 @@ def test_headers_are_read_like_stored_credentials() -> None:
     pair = base64.b64encode(f"u:{token}".encode()).decode()
     assert [header_life(value, NOW) for value in (f"Bearer {token}", token, f"Basic {pair}")] == [9, 9, 9]
     assert [header_life(value, NOW) for value in ("Basic !", "Basic /w==", "key", "")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({"iss": "i", "sub": "s", "exp": 1}, ("i", "s")),
+        ({"iss": "i"}, None),
+        ({"iss": "i", "sub": ""}, None),
+        ({"iss": 1, "sub": "s"}, None),
+        ([], None),
+    ],
+)
+def test_whose_a_token_is(said: object, wanted: tuple[str, str] | None) -> None:
+    """Two tokens of one subject are one login."""
+    token = f"h.{base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip('=')}.s"
+    assert whose(token) == wanted
+    assert whose("no-jwt") is None
