@@ -50,15 +50,15 @@ class ActionRules:
     """Rules in their order.
 
     Attributes:
-        name_urls: whether one of them is about URLs.
+        deny_urls: whether one of them denies URLs.
     """
 
     def __init__(self, rules: Sequence[ActionRule]) -> None:
         self._rules = tuple(map(_compiled, rules))
-        self.name_urls = any(one.objects is not None for one in self._rules)
+        self.deny_urls = any(one.objects is not None and one.rule.action == "deny" for one in self._rules)
 
     def decide(
-        self, registry: Authority, repository: RepositoryName, *, operation: Operation, target: Target | None = None
+        self, registry: Authority, repository: RepositoryName, *, operation: Operation, urls: Sequence[Target] = ()
     ) -> Decision:
         """Find the first rule that matches.
 
@@ -66,13 +66,13 @@ class ActionRules:
             registry: canonical, such as ``ghcr.io`` or ``reg.test:5000``.
             repository: its name.
             operation: that is wanted.
-            target: the URL, if there is one: a rule for URLs may deny it, but never allow it.
+            urls: what is asked for, in each spelling: a rule for URLs may deny it by one of them, but never allow it.
         """
         name = RepositoryName(in_library(repository)) if is_hub(registry) else repository
         for index, rule in enumerate(self._rules):
             if rule.names(registry, name, operation):
                 return Decision(rule.rule.action == "allow", index)
-            if target is not None and operation in READ and rule.forbids_reading(target):
+            if operation in READ and any(map(rule.forbids_reading, urls)):
                 return Decision(allowed=False, rule=index)
         return Decision(allowed=False, rule=None)
 

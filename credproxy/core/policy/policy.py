@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import Protocol
 
+from credproxy.core.ask.docker_hub import HUB, is_hub
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Form, Granted, Object, Repository, Target
@@ -107,15 +108,15 @@ class Policy:
         return tuple(f"{self._place.name(index)} {problem}" for index, problem in self.rules.too_wide())
 
     def require(
-        self, registry: Authority, repository: RepositoryName, *operations: Operation, target: Target | None = None
+        self, registry: Authority, repository: RepositoryName, *operations: Operation, urls: Sequence[Target] = ()
     ) -> None:
-        """Permit it if one of these operations is allowed; ``target`` as for ``ActionRules.decide``.
+        """Permit it if one of these operations is allowed; ``urls`` as for ``ActionRules.decide``.
 
         Raises:
             Failed(policy_denied): none is; the message names the rule that denies the first, the hint is the remedy.
         """
         decisions = [
-            self.rules.decide(registry, repository, operation=operation, target=target) for operation in operations
+            self.rules.decide(registry, repository, operation=operation, urls=urls) for operation in operations
         ]
         if not any(decision.allowed for decision in decisions):
             remedy = self._place.remedy(registry=registry, repository=repository, write=operations[0] not in READ)
@@ -158,9 +159,7 @@ class Policy:
         operations = needed(method, path, kind=endpoint.kind)
         if not operations:
             raise failed(Code.METHOD_NOT_ALLOWED, f"tags and referrers are read with GET, not with {method}")
-        # Parsed again only if rules for URLs may deny it: this runs for each request of the gateway.
-        target = parse_uri(f"https://{registry}{path}") if self.rules.name_urls else None
-        self.require(registry, endpoint.repository, *operations, target=target)
+        self.require(registry, endpoint.repository, *operations, urls=self._spellings(registry, path))
         if endpoint.mount_from is not None:
             self.require(registry, endpoint.mount_from, "blob:read")
 
@@ -184,6 +183,24 @@ class Policy:
             return self._upload(target.authority, endpoint.repository, endpoint.mount_from)
         return (Repository(endpoint.repository, self._read(target, endpoint.repository, endpoint.kind)),)
 
+    def _spellings(self, registry: Authority, path: str) -> tuple[Target, ...]:
+        """The URLs by which a rule may mean this one: by http too, at each name of Docker Hub, with the registry's own prefix.
+
+        Empty if no rule denies URLs: this runs for each request of the gateway.
+        """
+        if not self.rules.deny_urls:
+            return ()
+        names = sorted(HUB) if is_hub(registry) else (registry,)
+        rule = self._router.match(parse_uri(f"https://{registry}{path}"))
+        prefix = (rule.api_prefix() if rule is not None else None) or ""
+        paths = {path, f"{prefix}{path}"} if path.startswith("/v2/") else {path}
+        return tuple(
+            parse_uri(f"{scheme}://{name}{each}")
+            for scheme in ("https", "http")
+            for name in names
+            for each in sorted(paths)
+        )
+
     def _object(self, target: Target, rule: HostRule | None) -> tuple[Granted, ...]:
         """The object, if rules allow it; nothing for a URL that neither rules nor hosts' configuration know.
 
@@ -202,7 +219,7 @@ class Policy:
 
     def _read(self, target: Target, name: RepositoryName, kind: Kind) -> tuple[str, ...]:
         registry = target.authority
-        self.require(registry, name, read_operation(target.path), target=target)
+        self.require(registry, name, read_operation(target.path), urls=self._spellings(registry, target.path))
         # A manifest's URI is asked about before a push as well (TX-26).
         pushed = kind is Kind.MANIFEST and self._may_push(registry, name)
         return ("pull", "push") if pushed else ("pull",)

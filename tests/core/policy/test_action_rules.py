@@ -53,7 +53,7 @@ def test_what_stands_before_a_rule_for_a_repository(
 ) -> None:
     """Each condition by itself changes which of the two decides."""
     rules = ActionRules((first, WHOLE))
-    assert rules.decide(REGISTRY, APP, operation=operation, target=BLOB if with_url else None) == decision
+    assert rules.decide(REGISTRY, APP, operation=operation, urls=(BLOB,) if with_url else ()) == decision
 
 
 @pytest.mark.parametrize(

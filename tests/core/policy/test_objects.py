@@ -4,7 +4,8 @@ from typing import Literal
 
 import pytest
 
-from credproxy.core.ask.names import RepositoryName
+from credproxy.core.ask.endpoint import classify
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Object, Repository
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.parse import ConfigError, load
@@ -158,6 +159,30 @@ def test_what_is_denied_is_denied_in_every_spelling(url: str) -> None:
     with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
         policy.grants(parse_uri(BUCKET + url))
     policy.permit_object(parse_uri(f"{BUCKET}/p/secrets/a"), "GET")
+
+
+@pytest.mark.parametrize(
+    ("rule", "registry", "denied"),
+    [
+        (OciHost("reg.test"), "reg.test", "https://reg.test"),
+        (OciHost("reg.test:5000", insecure=True), "reg.test:5000", "http://reg.test:5000"),
+        (OciHost("reg.test:5000", insecure=True), "reg.test:5000", "https://reg.test:5000"),
+        (OciHost("docker.io"), "docker.io", "https://registry-1.docker.io"),
+        (OciHost("reg.test", path_prefix="/artifactory/oci"), "reg.test", "https://reg.test/artifactory/oci"),
+    ],
+    ids=["as asked", "over plain http", "as if over TLS", "the same registry by another name", "behind a prefix"],
+)
+def test_a_url_that_is_denied_is_not_read_through_the_gateway(rule: OciHost, registry: str, denied: str) -> None:
+    """Nor is a token given for its own; other requests are judged by the rule for the repository."""
+    rules = (ActionRule("deny", url=f"{denied}/v2/app/blobs/**"), ActionRule("allow", registry, "app", ("*",)))
+    made = Policy(rules, Router((rule,)))
+    blob = f"/v2/app/blobs/sha256:{'a' * 64}"
+    with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
+        made.permit(Authority(registry), "GET", path=blob, endpoint=classify(blob, ""))
+    with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
+        made.grants(parse_uri(f"https://{registry}{rule.path_prefix or ''}{blob}"))
+    for method, path in (("GET", "/v2/app/manifests/latest"), ("POST", "/v2/app/blobs/uploads/")):
+        made.permit(Authority(registry), method, path=path, endpoint=classify(path, ""))
 
 
 @pytest.mark.parametrize("url", [f"{BUCKET}/p//a", f"{BUCKET}/p/%2e%2e/a", f"{BUCKET}/", BUCKET])
