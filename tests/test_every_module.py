@@ -66,7 +66,6 @@ THROUGH = {
     "cli.daemon_commands": "cli/test_commands.py",
     "cli.config": "cli/test_commands.py",
     "cli.stop": "systemd/test_install.py",
-    "cli.probing": "cli/test_doctor.py",
     "cli.own_programs": "cli/test_commands.py",
     "cli.registry_ping": "e2e/test_doctor.py",
     "cli.serve": "e2e/test_demo.py",

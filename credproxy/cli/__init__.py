@@ -7,6 +7,7 @@ A command is imported when it is named, or when all commands are listed; its lib
 import importlib
 import os
 import pwd
+from difflib import get_close_matches
 
 import click
 
@@ -57,6 +58,15 @@ class _Commands(click.Group):
             importlib.import_module(f"{__name__}.{_COMMANDS[name]}"), name.replace("-", "_")
         )
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a word close to one, say which. Raises click.UsageError."""
+        close = [] if args[0] in _COMMANDS else get_close_matches(args[0].lower(), _COMMANDS, 1)
+        if close and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Complete the environment, run the command, and print a failure that it did not handle."""

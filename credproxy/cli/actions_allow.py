@@ -1,6 +1,7 @@
 """``credproxy actions allow``: adds a rule for build actions to the user's configuration, and puts it into force."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
@@ -30,6 +31,9 @@ from credproxy.core.policy.rules import ActionRule, Operation
 from credproxy.core.policy.wide_rules import too_wide
 
 
+_ONE_SLASH = re.compile(r"(https?):/?([^/].*)", re.DOTALL)
+
+
 @click.command(short_help="Add a rule for a registry and a repository.")
 @click.argument("pattern")
 @click.option("--write", is_flag=True, help="Also allow writing.")
@@ -39,11 +43,15 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
     """Add a rule for PATTERN to the user's configuration.
 
     PATTERN is a registry with a repository, such as 'ghcr.io/org/**', or a URL outside registries, such as
-    'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'. The rule is added after the existing ones: the first that
+    'https://files.corp.example/releases/**'. The rule is added after the existing ones: the first that
     matches decides. Everything else in the file stays unchanged. The daemon reads it at once; nothing is added for what
     is already allowed.
     """
     place = _own_place()
+    slip = _ONE_SLASH.fullmatch(pattern)
+    if slip is not None:
+        said = f"{pattern!r} has no '//' after {slip[1] + ':'!r}"
+        raise CommandError(said, f"credproxy actions allow {quote(f'{slip[1]}://{slip[2]}')}")
     wanted = rule_for_objects(pattern, write=write) if "://" in pattern else rule_for_repositories(pattern, write=write)
     rule = parsed_rule(wanted.text, pattern)
     try:

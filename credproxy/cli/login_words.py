@@ -1,6 +1,7 @@
 """How ``credproxy login`` and ``logout`` talk: in lines that fit, and never of a secret."""
 
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ WIDTH: Final = 60
 """Columns of what is said: a phone, or a window beside the editor."""
 
 
+_TYPED: Final = re.compile(r"(?:chmod|credproxy|df|findmnt|ls|mv) [^,;]+")
+"""A hint that is a command and nothing else."""
+
+
 class LoginError(CommandError):
     """An error whose lines fit."""
 
@@ -25,13 +30,15 @@ class LoginError(CommandError):
         del file
         say(f"credproxy: {self.message}", err=True)
         if self.hint:
-            say(f"hint: {self.hint}", err=True)
+            say(f"hint: {self.hint}", err=True, typed=_TYPED.fullmatch(self.hint) is not None)
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print in lines that fit; a path is not broken."""
-    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
-    click.echo("\n".join(lines), err=err)
+def say(text: str, *, err: bool = False, typed: bool = False) -> None:
+    """Print in lines that fit; a path is not broken, and a command that is ``typed`` goes on as a shell takes it."""
+    lines = textwrap.wrap(
+        text, WIDTH - 2 if typed else WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent="  "
+    )
+    click.echo((" \\\n" if typed else "\n").join(lines), err=err)
 
 
 @contextmanager

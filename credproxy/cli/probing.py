@@ -46,9 +46,17 @@ _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"
 
 def door(machine: Machine, name: str, *, path: str) -> SocketState:
     """Check a socket and ask the process that listens there."""
-    return SocketState(
-        name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, verified=name == "helper")
-    )
+    folder = Path(path).parent
+    reply = _reply(path, verified=name == "helper")
+    return SocketState(name, machine.look(path), machine.look(str(folder)), reply, _holds_more(folder))
+
+
+def _holds_more(folder: Path) -> bool:
+    """Whether a folder holds anything else than sockets and what is beside them."""
+    try:
+        return any(one.suffix not in {".sock", ".lock", ".new"} for one in folder.iterdir())
+    except OSError:
+        return False
 
 
 class RunningDaemon(NamedTuple):

@@ -30,7 +30,11 @@ def typed(wish: LoginWish, username: str) -> tuple[str, Secret]:
         Failed: it cannot be one, is refused, or the host cannot be asked.
     """
     username, secret = _asked(wish, username)
-    stored = from_text(secret.reveal(), username or None, where="what was typed", hint="type it again")
+    if wish.password_stdin:
+        where, hint = "what is on standard input", "pipe it in, with --password-stdin"
+        stored = from_text(secret.reveal(), username or None, where=where, hint=hint)
+    else:
+        stored = from_text(secret.reveal(), username or None, where="what was typed", hint="type it again")
     if not wish.no_check:
         _try(wish, stored)
     return username, secret

@@ -50,12 +50,13 @@ class HealthReply:
 
 @dataclass(frozen=True, slots=True)
 class SocketState:
-    """One socket: ``name`` is ``helper`` or ``actions``."""
+    """One socket: ``name`` is ``helper`` or ``actions``; ``shared`` says that its directory holds other things as well."""
 
     name: str
     socket: PathState
     directory: PathState
     reply: HealthReply
+    shared: bool = False
 
     @property
     def served(self) -> bool:
@@ -106,6 +107,12 @@ def check(facts: Facts) -> Iterator[Finding]:
     if facts.autostart not in {"", "0", "1"}:
         said = f"CREDPROXY_AUTOSTART is {facts.autostart!r}: credproxy-helper refuses all but 0 and 1"
         yield topic.error(said, "unset CREDPROXY_AUTOSTART")
+    if len(facts.helper.socket.path.encode(errors="surrogateescape")) > SOCKET_PATH_LIMIT:
+        yield topic.error(
+            f"the socket path {facts.helper.socket.path!r} is longer than {SOCKET_PATH_LIMIT} bytes",
+            "export CREDPROXY_SOCKET=/a/shorter/path",
+        )
+        return
     if facts.helper.reply.outcome is SocketOutcome.ABSENT and not facts.units:
         yield from _not_running(facts)
         yield from _place(facts.helper, facts.me)
@@ -115,7 +122,8 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield topic.warning(f"there is no actions socket: {door.message}", door.hint)
             continue
         yield from _place(door, facts.me)
-        yield from _answer(door, facts)
+        if door.socket.is_socket or not door.socket.there:  # anything else has just been reported
+            yield from _answer(door, facts)
     if facts.helper.served:
         yield from _version(facts)
         yield from _gate(facts)
@@ -124,12 +132,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 def _not_running(facts: Facts) -> Iterator[Finding]:
     path = facts.helper.socket.path
-    if len(path.encode()) > SOCKET_PATH_LIMIT:
-        yield topic.error(
-            f"the socket path {path!r} is longer than {SOCKET_PATH_LIMIT} bytes",
-            "export CREDPROXY_SOCKET=/a/shorter/path",
-        )
-    elif facts.blocked:
+    if facts.blocked:
         yield topic.note(f"no daemon listens at {path!r}, and none can")
     elif facts.autostart != "0":
         yield topic.note(
@@ -145,10 +148,11 @@ def _not_running(facts: Facts) -> Iterator[Finding]:
 def _place(door: SocketState, me: int) -> Iterator[Finding]:
     where = door.directory
     variable = "CREDPROXY_SOCKET" if door.name == "helper" else "CREDPROXY_ACTIONS_SOCKET"
+    another = f"unset {variable}, or set it to a path in a directory of its own"
     if where.is_everybodys:
         yield topic.error(
             f"the directory of the {door.name} socket, {where.path!r}, is for everybody: others can put a socket there",
-            f"unset {variable}, or set it to a path in a directory of its own",
+            another,
         )
     elif where.is_directory and where.uid not in {0, me}:
         yield topic.error(
@@ -159,7 +163,9 @@ def _place(door: SocketState, me: int) -> Iterator[Finding]:
     elif where.is_directory and where.uid == me and where.open_to_others:
         yield topic.error(
             f"the directory of the {door.name} socket, {where.path!r}, has mode {where.bits}; wanted 0700",
-            f"if nothing else is in it (ls -A {quote(where.path)}): chmod 700 {quote(where.path)}",
+            another
+            if door.shared
+            else f"if nothing else is in it (ls -A {quote(where.path)}): chmod 700 {quote(where.path)}",
         )
     elif where.is_directory and where.mode & 0o022:
         yield topic.error(

@@ -994,8 +994,10 @@ static bool is_one_of(const char *word, const char *first, const char *second, c
 static const char BAZEL_USAGE[] = "usage: credproxy-helper get < REQUEST\n       credproxy-helper get --uri URI\n";
 static const char BAZEL_HELP[] =
     "\n"
-    "Ask the credproxy daemon for the credential of a URI, and start the daemon if none listens.\n"
-    "REQUEST is {\"uri\": \"https://...\"}; the answer is what Bazel's --credential_helper expects.\n"
+    "Ask the credproxy daemon for the credential of a URI, and\n"
+    "start the daemon if none listens.\n"
+    "REQUEST is {\"uri\": \"https://...\"}; the answer is what\n"
+    "Bazel's --credential_helper expects.\n"
     "\n"
     "  get              ask\n"
     "  -h, --help       print this text\n"
@@ -1003,10 +1005,11 @@ static const char BAZEL_HELP[] =
     "\n"
     "  CREDPROXY_SOCKET           the daemon's socket\n"
     "  CREDPROXY_AUTOSTART=0      do not start the daemon\n"
-    "  CREDPROXY_TIMEOUT          seconds until it gives up, 9 unless set\n"
-    "  CREDPROXY_PEER_NAMESPACES  any: also trust a daemon outside this container\n"
+    "  CREDPROXY_TIMEOUT          seconds to wait, 9 unless set\n"
+    "  CREDPROXY_PEER_NAMESPACES  any: also trust a daemon\n"
+    "                             outside this container\n"
     "\n"
-    "Exit status: 0 for a credential, or for {} if there is none, 1 for an error.\n";
+    "Exit status: 0 for a credential or for {}, 1 for an error.\n";
 
 static int serve_bazel(int argc, char **argv)
 {
@@ -1035,16 +1038,23 @@ static int serve_bazel(int argc, char **argv)
 static const char DOCKER_USAGE[] = "usage: docker-credential-credproxy get|store|erase|list|version\n";
 static const char DOCKER_HELP[] =
     "\n"
-    "Docker's credential helper protocol, answered by the credproxy daemon, which is started if none listens.\n"
+    "Docker's credential helper protocol, answered by the\n"
+    "credproxy daemon, which is started if none listens.\n"
     "\n"
-    "  get              print the login of the server URL on standard input\n"
-    "  store            store the login on standard input where `credproxy login` would\n"
-    "  erase            delete the login of the server URL on standard input, as `credproxy logout` does\n"
-    "  list             print the server URLs that logins are stored for, and their users\n"
-    "  version          print the version\n"
-    "  -h, --help       print this text\n"
+    "  get         print the login of the server URL on\n"
+    "              standard input\n"
+    "  store       store the login on standard input where\n"
+    "              `credproxy login` would\n"
+    "  erase       delete the login of the server URL on\n"
+    "              standard input, as `credproxy logout` does\n"
+    "  list        print the server URLs that logins are stored\n"
+    "              for, and their users\n"
+    "  version     print the version\n"
+    "  -h, --help  print this text\n"
     "\n"
-    "Exit status: 0 for a login and for what was done; 1 if there is none, or for an error, which is printed on standard output.\n";
+    "Exit status: 0 for a login and for what was done; 1 if\n"
+    "there is none, or for an error, which is printed on\n"
+    "standard output.\n";
 
 /* The daemon does not store logins: a separate process does, and then ends. */
 static _Noreturn void hand_over(const char *command)

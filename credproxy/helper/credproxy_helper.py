@@ -58,8 +58,10 @@ SO_PEERPIDFD = 77
 SAME, OTHER, UNKNOWN = range(3)
 BAZEL_USAGE = b"usage: credproxy-helper get < REQUEST\n       credproxy-helper get --uri URI\n"
 BAZEL_HELP = b"""
-Ask the credproxy daemon for the credential of a URI, and start the daemon if none listens.
-REQUEST is {"uri": "https://..."}; the answer is what Bazel's --credential_helper expects.
+Ask the credproxy daemon for the credential of a URI, and
+start the daemon if none listens.
+REQUEST is {"uri": "https://..."}; the answer is what
+Bazel's --credential_helper expects.
 
   get              ask
   -h, --help       print this text
@@ -67,23 +69,31 @@ REQUEST is {"uri": "https://..."}; the answer is what Bazel's --credential_helpe
 
   CREDPROXY_SOCKET           the daemon's socket
   CREDPROXY_AUTOSTART=0      do not start the daemon
-  CREDPROXY_TIMEOUT          seconds until it gives up, 9 unless set
-  CREDPROXY_PEER_NAMESPACES  any: also trust a daemon outside this container
+  CREDPROXY_TIMEOUT          seconds to wait, 9 unless set
+  CREDPROXY_PEER_NAMESPACES  any: also trust a daemon
+                             outside this container
 
-Exit status: 0 for a credential, or for {} if there is none, 1 for an error.
+Exit status: 0 for a credential or for {}, 1 for an error.
 """
 DOCKER_USAGE = b"usage: docker-credential-credproxy get|store|erase|list|version\n"
 DOCKER_HELP = b"""
-Docker's credential helper protocol, answered by the credproxy daemon, which is started if none listens.
+Docker's credential helper protocol, answered by the
+credproxy daemon, which is started if none listens.
 
-  get              print the login of the server URL on standard input
-  store            store the login on standard input where `credproxy login` would
-  erase            delete the login of the server URL on standard input, as `credproxy logout` does
-  list             print the server URLs that logins are stored for, and their users
-  version          print the version
-  -h, --help       print this text
+  get         print the login of the server URL on
+              standard input
+  store       store the login on standard input where
+              `credproxy login` would
+  erase       delete the login of the server URL on
+              standard input, as `credproxy logout` does
+  list        print the server URLs that logins are stored
+              for, and their users
+  version     print the version
+  -h, --help  print this text
 
-Exit status: 0 for a login and for what was done; 1 if there is none, or for an error, which is printed on standard output.
+Exit status: 0 for a login and for what was done; 1 if
+there is none, or for an error, which is printed on
+standard output.
 """
 SUPERVISION = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")
 

@@ -188,8 +188,9 @@ def _private_directory(directory: Path, variable: str) -> None:
         f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
         f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700"
     )
-    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
-        # Without one that is for everybody, such as /tmp, the machine would not work.
+    others = any(os.path.splitext(name)[1] not in {".sock", *_BESIDE} for name in os.listdir(directory))  # noqa: PTH122, PTH208  only names
+    if others or found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+        # Without /tmp or /etc the machine would not work, nor the user's other programs without their home.
         raise failed(Code.CONFIG_INVALID, problem, hint=f"set {variable} to a path in a directory of its own")
     raise failed(
         Code.CONFIG_INVALID,

@@ -191,6 +191,8 @@ def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
         ("ghcr.io/a/b:1.4", "ends with ':1.4', and rules are for whole repositories", "'ghcr.io/a/b'"),
         ("ghcr.io/a@sha256:00", "ends with '@sha256:00'", "'ghcr.io/a'"),
         ("ghcr.io", "'ghcr.io' names no repository", "'ghcr.io/**'"),
+        ("https:/files.test/a/**", "has no '//' after 'https:'", "'https://files.test/a/**'"),
+        ("http:files.test/a", "has no '//' after 'http:'", "http://files.test/a"),
         ("reg:5000/", "'reg:5000/' names no repository", "'ghcr.io/my-org/**'"),
     ],
 )

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -154,6 +156,39 @@ def test_usage_errors_have_status_2() -> None:
     """As usual for click."""
     assert run("nonsense").exit_code == 2
     assert run("get").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("statsu",), "No such command 'statsu'. Did you mean 'status'?"),
+        (("Status",), "No such command 'Status'. Did you mean 'status'?"),
+        (("xyzzy",), "No such command 'xyzzy'."),
+        (("--statsu",), "No such option '--statsu'."),
+    ],
+)
+def test_a_slip_in_a_command_is_told_as_one(typed: tuple[str, ...], said: str) -> None:
+    """The commands are imported when they are named, so click does not know them."""
+    done = run(*typed)
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (2, f"Error: {said}")
+
+
+def _commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield before
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        yield from _commands(command, (*before, name)) if isinstance(command, click.Group) else ((*before, name),)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_every_help_fits_and_breaks_no_word(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An example that is broken at a dash cannot be copied."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    texts = {words: CliRunner().invoke(main, [*words, "--help"], terminal_width=columns) for words in _commands(main)}
+    assert len(texts) > 20
+    assert {words: done.exit_code for words, done in texts.items() if done.exit_code != 0} == {}
+    lines = [(words, line) for words, done in texts.items() for line in done.output.splitlines()]
+    assert [(words, line) for words, line in lines if len(line) > columns or line.endswith("-")] == []
 
 
 def test_help_needs_no_aiohttp() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.cli.looking import ThisMachine
+from credproxy.cli.probing import door
 from credproxy.doctor.machine import replaceable
 from tests.cli.test_commands import configure, home, run
 
@@ -184,3 +185,13 @@ def test_a_link_in_a_directory_that_everybody_may_write_is_reported(tmp_path: Pa
     found = replaceable(ThisMachine(), str(tmp_path / "open" / "link"))
     assert found is not None
     assert found.remedy == f"chmod go-w {tmp_path / 'open'}"
+
+
+def test_what_else_is_in_the_directory_of_a_socket_is_seen(tmp_path: Path) -> None:
+    """Its mode is not only ours to change then."""
+    for name in ("helper.sock", "helper.lock", "autostart.lock"):
+        (tmp_path / name).touch()
+    assert not door(ThisMachine(), "helper", path=str(tmp_path / "helper.sock")).shared
+    (tmp_path / "passwd").touch()
+    assert door(ThisMachine(), "helper", path=str(tmp_path / "helper.sock")).shared
+    assert not door(ThisMachine(), "helper", path=str(tmp_path / "none" / "helper.sock")).shared

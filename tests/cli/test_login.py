@@ -13,7 +13,7 @@ from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.adapters.writable_keyring import NativeKeyring
 from credproxy.cli import main
 from credproxy.cli.login import login, logout, undisturbed
-from credproxy.cli.login_words import WIDTH
+from credproxy.cli.login_words import WIDTH, LoginError
 from credproxy.core.ask.credential import Secret
 from credproxy.core.kinds import KINDS
 
@@ -425,7 +425,11 @@ def test_who_is_asked_to_end_while_it_stores_stores_first(number: signal.Signals
 
 @pytest.mark.parametrize(
     ("password", "said"),
-    [("", "is empty"), ("a\nb", "holds more than one line"), ("x" * 70_000, "more than 65536 bytes")],
+    [
+        ("", "on standard input is empty hint: pipe it in, with --password-stdin"),
+        ("a\nb", "holds more than one line"),
+        ("x" * 70_000, "more than 65536 bytes"),
+    ],
     ids=["nothing", "two lines", "too much"],
 )
 def test_an_impossible_password_is_refused(home: Path, password: str, said: str) -> None:
@@ -437,6 +441,16 @@ def test_an_impossible_password_is_refused(home: Path, password: str, said: str)
     assert result.exit_code == 1
     assert said in " ".join(result.output.split())
     assert not (home / ".local/state/credproxy/logins.json").exists()
+
+
+def test_a_command_in_a_hint_can_be_copied_with_its_line_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the examples in --help are continued; a sentence is not continued in that way."""
+    path = "/home/somebody/with/a/long/way/to/her/files/credproxy"
+    LoginError("it is full", f"findmnt --target {path}").show()
+    LoginError("it is full", f"log in with a shorter name, and take it out of {path}").show()
+    said = capsys.readouterr().err
+    assert f"hint: findmnt --target \\\n  {path}\n" in said
+    assert said.count("\\\n") == 1
 
 
 def test_a_disk_that_is_full_or_read_only_is_reported(home: Path) -> None:

@@ -13,6 +13,7 @@ from tests.doctor.machines import ME, bad, told
 
 RUN = "/run/user/1000/credproxy"
 SOCKET = f"{RUN}/helper.sock"
+DEAD = HealthReply(SocketOutcome.DEAD)
 ANSWERS = HealthReply(SocketOutcome.ANSWERED, 200, uid=ME, pid=42)
 
 
@@ -92,6 +93,20 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             f"the directory of the helper socket, '{RUN}', has mode 0755; wanted 0700",
             f"if nothing else is in it (ls -A {RUN}): chmod 700 {RUN}",
             id="T4-directory-open-before-the-first-start",
+        ),
+        pytest.param(
+            replace(FINE, helper=replace(door(folder=0o755), shared=True)),
+            "error",
+            f"the directory of the helper socket, '{RUN}', has mode 0755; wanted 0700",
+            "unset CREDPROXY_SOCKET, or set it to a path in a directory of its own",
+            id="T4-directory-with-other-things",
+        ),
+        pytest.param(
+            replace(FINE, helper=replace(door(uid=0), socket=place(SOCKET, stat.S_IFDIR, 0o755), reply=DEAD)),
+            "error",
+            f"'{SOCKET}' is not a socket",
+            "set CREDPROXY_SOCKET to another path",
+            id="a-directory-in-the-place-of-the-socket",
         ),
         pytest.param(
             replace(FINE, helper=door(uid=1001)),
@@ -226,9 +241,10 @@ def test_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, mes
 
 def test_a_path_that_no_socket_address_holds() -> None:
     """CL-36: reported before the user starts a daemon that cannot bind."""
-    long = replace(nothing(), socket=PathState("/" + "x" * 110))
-    (finding,) = bad(check(replace(FINE, helper=long)))
-    assert "longer than 103 bytes" in finding[1]
+    long = replace(nothing(), socket=PathState("/\udcff" + "x" * 110))  # not UTF-8
+    for outcome in (SocketOutcome.ABSENT, SocketOutcome.SILENT):
+        (finding,) = bad(check(replace(FINE, helper=replace(long, reply=HealthReply(outcome)))))
+        assert "longer than 103 bytes" in finding[1]
 
 
 def test_a_gate_that_could_not_be_tried_is_said() -> None:

@@ -89,6 +89,7 @@ def test_the_help_of_docker_s_protocol_is_printed(helper: Helper, place: Place, 
     result = call([helper.docker, flag], b"", env=place.env())
     assert (result.code, result.err) == (0, b"")
     assert result.out.startswith(b"usage: docker-credential-credproxy get|store|erase|list|version\n\n")
+    assert max(map(len, result.out.splitlines()[1:])) <= 60, "it fits beside an editor"
 
 
 @pytest.mark.parametrize("arguments", [(), ("",), ("Get",), ("get", "ghcr.io"), ("get", "--uri", "x")], ids=repr)

@@ -178,6 +178,7 @@ def test_the_help_names_every_command_and_variable(helper: Helper, place: Place,
         "CREDPROXY_PEER_NAMESPACES",
     }
     assert lines[-1].startswith("Exit status: 0")
+    assert max(map(len, lines)) <= 60, "it fits beside an editor"
 
 
 def test_empty_stdin_without_uri_is_an_exact_error(helper: Helper, place: Place) -> None:

@@ -416,3 +416,15 @@ def test_nobody_is_told_to_close_a_directory_that_is_for_everybody(tmp_path: Pat
     with pytest.raises(Failed) as caught:
         bind(str(tmp_path / "helper.sock"), backlog=8)
     assert caught.value.failure.hint == "set CREDPROXY_SOCKET to a path in a directory of its own"
+
+
+def test_nobody_is_told_to_close_a_directory_that_holds_other_things(tmp_path: Path) -> None:
+    """Such as /etc, or a home that a web server reads from."""
+    tmp_path.chmod(0o755)
+    (tmp_path / "other.sock").touch()
+    for file, hint in ((None, f"chmod 700 {tmp_path}"), ("notes", "a path in a directory of its own")):
+        if file is not None:
+            (tmp_path / file).touch()
+        with pytest.raises(Failed) as caught:
+            bind(str(tmp_path / "helper.sock"), backlog=8)
+        assert caught.value.failure.hint.endswith(hint)
