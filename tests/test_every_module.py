@@ -69,7 +69,6 @@ THROUGH = {
     "cli.own_programs": "cli/test_commands.py",
     "cli.registry_ping": "e2e/test_doctor.py",
     "cli.serve": "e2e/test_demo.py",
-    "cli.tables": "cli/test_explain.py",
     "cli.wanted_rule": "cli/test_actions_allow.py",
     "cli.without_daemon": "cli/test_explain.py",
     "core.config.trusted_files": "e2e/test_trusted_files.py",

@@ -22,8 +22,11 @@ def show_explanation(explanation: Mapping[str, object]) -> None:
     out = Console(highlight=False, emoji=False)
     if explanation.get("failure") == explanation.get("problem"):  # what is remembered is what is wrong: once is enough
         explanation = {name: value for name, value in explanation.items() if name != "failure"}
-    for name, value in _flat(explanation):
-        _row(out, (18, f"[bold]{escape(name)}[/bold]"), text=value)
+    lines = list(_flat(explanation))
+    # On a terminal a longer name would be cut.
+    width = max(len(name) for name, _ in lines) if out.is_terminal and lines else 18
+    for name, value in lines:
+        _row(out, (width, f"[bold]{escape(name)}[/bold]"), text=value)
 
 
 def show_findings(findings: Sequence[Finding], *, verbose: bool) -> None:

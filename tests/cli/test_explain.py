@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from credproxy.cli.tables import show_explanation
 from tests.cli.daemon import serving
 from tests.cli.test_commands import configure, home, run
 
@@ -142,3 +143,17 @@ def test_what_only_git_can_tell_is_not_promised(home: Path, monkeypatch: pytest.
         found = told(uri)
         assert found["answer"] == answer, found.get("problem")
         assert said in str(found["reasons"])
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_no_name_is_cut_on_a_terminal(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The longest names are those of an answer in memory."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    show_explanation({"answer": "credential", "entry": {"detail": {"credential": "docker-config:reg.test"}}})
+    said = capsys.readouterr().out
+    assert "entry.detail.credential" in said
+    assert "docker-config:reg.test" in said
