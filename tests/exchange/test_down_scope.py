@@ -41,6 +41,12 @@ def test_a_token_for_what_was_asked_is_handed_out(token: str) -> None:
     assert refusal(grant(f"Bearer {token}"), None, scopes=SCOPES) is None
 
 
+def test_a_short_secret_is_not_found_in_a_longer_text_by_chance() -> None:
+    """Four letters occur in many a token; where they are all of it, it is the secret."""
+    assert refusal(grant("Bearer abcdef"), IdentityToken(Secret("bcde")), scopes=SCOPES) is None
+    assert refusal(grant("Bearer bcde"), IdentityToken(Secret("bcde")), scopes=SCOPES) is not None
+
+
 def test_an_empty_credential_is_not_a_secret() -> None:
     """``{}``."""
     assert refusal(Grant((), Lifetime(since=0.0)), LOGIN, scopes=SCOPES) is None
@@ -54,7 +60,10 @@ def test_an_empty_credential_is_not_a_secret() -> None:
         (grant("Bearer x.canary-password.y"), LOGIN, "holds the stored secret"),
         (grant("Bearer " + base64.b64encode(b"u:canary-password").decode()), LOGIN, "holds the stored secret"),
         (grant("Bearer " + jwt(key="canary-password")), LOGIN, "holds the stored secret"),
-        (grant("Bearer ident"), IdentityToken(Secret("ident")), "holds the stored secret"),
+        (grant("Bearer id"), IdentityToken(Secret("id")), "holds the stored secret"),
+        (grant("Bearer x.ident"), IdentityToken(Secret("ident")), "holds the stored secret"),
+        (Grant((("Authorization", (Secret("Bearer a"), Secret("canary"))),), Lifetime(0.0)), LOGIN, "the login itself"),
+        (Grant((("Authorization", (Secret("Bearer a"),)), ("X", (Secret("canary"),))), Lifetime(0.0)), LOGIN, "login"),
         (grant("Bearer canary-password"), IdentityToken(Secret("i"), "u", Secret("canary-password")), "holds"),
         (grant("Bearer whatever"), RegistryToken(Secret("other")), "registry token"),
         (grant("Bearer " + jwt(access=access("org/app", "pull", "push"))), LOGIN, "more than was asked"),
