@@ -67,6 +67,15 @@ async def test_a_refused_credential_is_dropped() -> None:
         assert token(await ask_for_gateway(w)) == "tok2"
 
 
+async def test_a_refusal_counts_until_the_next_configuration() -> None:
+    """A second one within ten seconds is not worth an exchange, unless other settings are in force by then."""
+    async with world() as w:
+        assert (await ask_for_gateway(w)).refused()
+        assert not (await ask_for_gateway(w)).refused()
+        w.broker.swap(w.table)
+        assert (await ask_for_gateway(w)).refused()
+
+
 async def test_only_what_was_refused_is_dropped() -> None:
     """Not a newer credential, and not another user's."""
     async with world() as w:
