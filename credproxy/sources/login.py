@@ -11,7 +11,7 @@ from credproxy.core.ask.stored import TOKEN_USER, from_text, unreadable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.login_file import EMPTY, LoginIndex, StoredLogin, apart_lock, parse_logins
-from credproxy.core.kinds.sources.login import shared_name
+from credproxy.core.kinds.sources.login import ignores_case, shared_name, shared_path
 from credproxy.ports.clock import Clock
 from credproxy.ports.files import Files, Lock
 from credproxy.ports.keyrings import Keyring
@@ -70,10 +70,10 @@ class FromLogin:
         if target.form is Form.LITERAL:
             return None
         await self._file.look()
-        path = target.path if repository is None else repository
+        path = shared_path(target) if repository is None else repository
         logins = self._file.content
         if self._key is None:
-            found = logins.find(shared_name(target.authority), path)
+            found = logins.find(shared_name(target.authority), path, fold=ignores_case(target.authority))
         else:
             found = (self._key, logins.logins[self._key]) if self._key in logins.logins else None
         return None if found is None else Identity("login", found[0], found[1].id)

@@ -85,6 +85,51 @@ async def test_a_login_is_for_its_host_and_what_is_below_its_path(
     assert await World(**LOGINS).read(uri, repository) == wanted
 
 
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("https://github.com/acme/r/archive/v1.zip", "acme"),
+        ("https://github.com/Acme/r/archive/v1.zip", "acme"),
+        ("https://api.github.com/repos/acme/r/releases/assets/1", "acme"),
+        ("https://api.github.com/orgs/ACME/packages", "acme"),
+        ("https://raw.githubusercontent.com/acme/r/main/f", "acme"),
+        ("https://codeload.github.com/acme/r/zip/v1", "acme"),
+        ("https://github.com/acme/r/releases/download/cli%2Fv1/a", "acme"),
+        ("https://github.com/%61cme/r/archive/v1.zip", "acme"),
+        ("https://api.github.com/repos/acme2/r", "github"),
+        ("https://api.github.com/repos/o/acme", "github"),
+        ("https://api.github.com/user", "github"),
+        ("https://gitlab.com/api/v4/projects/group%2Fp/packages/x", "group"),
+        ("https://gitlab.com/api/v4/groups/group%2Fsub/-/packages/npm/x", "group"),
+        ("https://api.github.com/users/acme/packages", "acme"),
+        ("https://gitlab.com/Group/p/-/archive/v1/p.zip", "group"),
+        ("https://gitlab.com/api/v4/projects/1/packages/x", None),
+        ("https://huggingface.co/team/m/resolve/main/f", "team"),
+        ("https://hf.co/datasets/team/d/resolve/main/f", "team"),
+        ("https://huggingface.co/api/resolve-cache/models/team/m/0/f", "team"),
+        ("https://huggingface.co/other/team/resolve/main/f", None),
+        ("https://reg.test/team/x", "reg"),
+        ("https://reg.test/te%61m/x", "reg"),
+        ("https://reg.test/Team/x", None),
+        ("https://reg.test/team/../x", None),
+        ("https://reg.test/x/%2e%2e/team", None),
+        ("https://reg.test/x/..%2Fteam", None),
+    ],
+)
+async def test_a_login_for_an_owner_is_found_wherever_the_owners_things_are(uri: str, wanted: str | None) -> None:
+    """A rule for the owner answers there as well, and must not send everybody else's login."""
+    keys = {
+        "github.com": "github",
+        "github.com/acme": "acme",
+        "gitlab.com/group": "group",
+        "huggingface.co/team": "team",
+        "reg.test/team": "reg",
+    }
+    world = World(**{key: in_file(secret, "", str(number)) for number, (key, secret) in enumerate(keys.items(), 1)})
+    found = await world.read(uri)
+    assert (None if found is None else secret_of(found).reveal()) == wanted
+
+
 async def test_one_login_serves_several_hosts_where_its_rule_says_so() -> None:
     """It is that of the host that is named, whatever is asked about; nobody's else."""
     world = World(**LOGINS)

@@ -4,7 +4,7 @@
 
     github.com/OWNER/REPOSITORY/...          raw.githubusercontent.com, codeload.github.com: likewise
     api.github.com/repos/OWNER/REPOSITORY    uploads.github.com: likewise
-    api.github.com/orgs/OWNER
+    api.github.com/orgs/OWNER                api.github.com/users/OWNER
     TENANT.ghe.com                           and the same parts below it: api., raw., codeload., uploads.
     HOST/OWNER/REPOSITORY                    GitHub Enterprise Server, and HOST/raw/, HOST/codeload/, HOST/api/v3/repos/
 
@@ -125,7 +125,7 @@ def github_name(target: Target) -> GithubName | None:
     segments = target.path.split("/")[1:]
     if _by_api(target, segments):
         root, segments = (segments or [""])[0], segments[1:]
-        if root not in {"repos", "orgs"}:
+        if root not in {"repos", "orgs", "users"}:
             return None
         segments = segments if root == "repos" else segments[:1]
     elif _of_server(target.host) and segments[0] in _ON_ONE_HOST:

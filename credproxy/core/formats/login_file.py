@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
+from urllib.parse import unquote
 
 import msgspec
 
@@ -58,15 +59,23 @@ class LoginIndex(msgspec.Struct, frozen=True):
 
     logins: dict[str, StoredLogin] = msgspec.field(default_factory=dict)
 
-    def find(self, name: str, path: str) -> tuple[str, StoredLogin] | None:
+    def find(self, name: str, path: str, *, fold: bool = False) -> tuple[str, StoredLogin] | None:
         """Give the login for a place with the key that it stands under: the longest path counts.
+
+        None as well for a path that leads elsewhere by dots, if there are logins for paths of the host: which of them is meant
+        would depend on the reader.
 
         Args:
             name: as ``login_name`` gives it.
             path: a repository, or the path of a URL; "" for none.
+            fold: its server ignores the case of paths.
         """
-        keys = (key for key in _hierarchy(name, path) if key in self.logins)
-        key = next(keys, None)
+        below = [key for key in self.logins if key.startswith(f"{name}/")]
+        if below and any(part.partition(";")[0] in _DOTS for part in re.split(r"[/\\]", unquote(path))):
+            return None
+        known = {_spelt(key, fold=fold): key for key in below}
+        known |= {_spelt(name, fold=fold): name} if name in self.logins else {}
+        key = next((known[one] for one in _hierarchy(name, path, fold=fold) if one in known), None)
         return None if key is None else (key, self.logins[key])
 
     def with_login(self, key: str, login: StoredLogin) -> "LoginIndex":
@@ -83,6 +92,8 @@ class LoginIndex(msgspec.Struct, frozen=True):
 
 
 EMPTY = LoginIndex()
+
+_DOTS = frozenset({".", ".."})
 
 _NUMBER = re.compile(r"[0-9a-f]{1,64}")
 """An id that names a file."""
@@ -163,8 +174,12 @@ def attributes_of(key: str, username: str) -> Mapping[str, str]:
     return {"service": service_of(key), "username": username}
 
 
-def _hierarchy(name: str, path: str) -> Iterator[str]:
-    """``host/a/b``, ``host/a``, ``host``: whole segments only."""
-    parts = [part for part in path.split("/") if part]
+def _spelt(text: str, *, fold: bool) -> str:
+    return unquote(text).casefold() if fold else unquote(text)
+
+
+def _hierarchy(name: str, path: str, *, fold: bool) -> Iterator[str]:
+    """``host/a/b``, ``host/a``, ``host``: whole segments only, decoded."""
+    parts = [_spelt(part, fold=fold) for part in path.split("/") if part]
     for count in range(len(parts), -1, -1):
         yield "/".join([name, *parts[:count]])

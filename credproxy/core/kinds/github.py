@@ -37,6 +37,9 @@ _ASSET = re.compile(r"(/api/v3)?/repos/[^/]+/[^/]+/releases/assets/[0-9]+")
 _OWNER = 2
 """Segments of a path that say whose something is: the owner, and the repository."""
 
+_TOKENS = frozenset({"token", "access_token", "jwt"})
+"""Parameters with which a URL of GitHub's opens what it names by itself."""
+
 _RAW = "raw"
 _ASSET_DRESS = "asset"
 _DOWNLOAD_DRESS = "download"
@@ -75,7 +78,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
         """Why a signed URL and a tenant's registry get nothing."""
         if is_signed(target):
             return REASON
-        if any(name == "token" for name, _ in parse_qsl(target.query, keep_blank_values=True)):
+        if any(name in _TOKENS for name, _ in parse_qsl(target.query, keep_blank_values=True)):
             return "the URL carries a token of its own"
         if is_tenant(target.host) and target.host.startswith("containers."):
             return 'the container registry gets its token by a rule of its own: provider = "oci"'

@@ -14,24 +14,12 @@ from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
-from credproxy.core.kinds.sources.hf import HOSTS, HfSource
+from credproxy.core.kinds.sources.hf import HOSTS, SHELVES, HfSource
 from credproxy.core.kinds.sources.login import LoginSource
 
 
 _STORAGE: Final = re.compile(r"(cdn-lfs[^.]*|([a-z0-9-]+\.)+(xethub|cdn))\.(huggingface\.co|hf\.co)")
 """Hosts that the Hub redirects to, or gives tokens of their own for."""
-
-_SHELVES: Final = (
-    "datasets",
-    "spaces",
-    "api/models",
-    "api/datasets",
-    "api/spaces",
-    "api/resolve-cache/models",
-    "api/resolve-cache/datasets",
-    "api/resolve-cache/spaces",
-)
-"""Where the same owner's other things are, and the API of all; the last three are where the Hub redirects small files to."""
 
 _OWNER: Final = 2
 """Segments of a path that say whose something is: the owner, and the repository."""
@@ -66,7 +54,7 @@ class HuggingfaceHost(DressedHost, frozen=True, tag_field="provider", tag="huggi
             return (self.match, *(other for other in HOSTS if other != host.lower()))
         if path.partition("/")[0] in {"datasets", "spaces", "api"}:
             return (self.match,)
-        places = (path, *(f"{shelf}/{path}" for shelf in _SHELVES))
+        places = (path, *(f"{shelf}/{path}" for shelf in SHELVES))
         return (self.match, *(f"{one}/{place}" for one in HOSTS for place in places if f"{one}/{place}" != self.match))
 
     def setup(self, target: Target) -> str:

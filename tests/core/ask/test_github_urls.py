@@ -45,6 +45,7 @@ def test_all_hosts_of_one_github_share_a_login(host: str, wanted: str) -> None:
         ("https://api.github.com/repos/octo/hello/tarball/main", GithubName("octo", "hello")),
         ("https://uploads.github.com/repos/octo/hello/releases/1/assets", GithubName("octo", "hello")),
         ("https://api.github.com/orgs/octo/packages", GithubName("octo")),
+        ("https://api.github.com/users/octo/packages", GithubName("octo")),
         ("https://api.github.com/user", None),
         ("https://api.github.com/octo/hello", None),
         ("https://api.acme.ghe.com/repos/octo/hello", GithubName("octo", "hello")),

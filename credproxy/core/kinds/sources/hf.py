@@ -22,6 +22,25 @@ HOSTS: Final = ("huggingface.co", "hf.co")
 """The names of the public Hub."""
 
 
+SHELVES: Final = (
+    "datasets",
+    "spaces",
+    "api/models",
+    "api/datasets",
+    "api/spaces",
+    "api/resolve-cache/models",
+    "api/resolve-cache/datasets",
+    "api/resolve-cache/spaces",
+)
+"""Where an owner's other things are, and the API of all; the last three are where the Hub redirects small files to."""
+
+
+def owned(path: str) -> str:
+    """A path of the Hub that begins with the owner, without what stands before that."""
+    shelf = next((one for one in reversed(SHELVES) if path.startswith(f"/{one}/")), None)
+    return path if shelf is None else path.removeprefix(f"/{shelf}")
+
+
 class HfSource(SourceBase, frozen=True, tag_field="source", tag="hf"):
     """``HF_TOKEN``, then the file that ``hf auth login`` writes."""
 

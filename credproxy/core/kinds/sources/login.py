@@ -1,15 +1,23 @@
 """``source = "login"``: what ``credproxy login`` and ``docker-credential-credproxy store`` have stored."""
 
+import re
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
+from urllib.parse import unquote
 
 from credproxy.core.ask.docker_hub import login_name
 from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
+from credproxy.core.ask.target import Target
 from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.git_credential import repository_path
 from credproxy.core.formats.login_file import login_key
 from credproxy.core.formats.toml_types import PublicText
 from credproxy.core.kinds.sources import hf
 from credproxy.core.kinds.sources.base import SourceBase
+
+
+_OF_GITLAB: Final = re.compile(r"/api/v4/(?:projects|groups)/([^/]*[^/0-9][^/]*)")
+"""A project or a group in GitLab's API, by its path; one that is a number says nothing of its owner."""
 
 
 class LoginSource(SourceBase, frozen=True, tag_field="source", tag="login"):
@@ -41,5 +49,22 @@ def shared_name(authority: str) -> str:
     """
     if authority in hf.HOSTS:
         return hf.HOSTS[0]
-    shares = authority in HOSTS or is_tenant(authority)
-    return login_host(authority) if shares else login_name(authority)
+    return login_host(authority) if _of_github(authority) else login_name(authority)
+
+
+def shared_path(target: Target) -> str:
+    """The path below that name by which a login is found: the owner's, wherever what the owner has is served."""
+    if target.authority in hf.HOSTS:
+        return hf.owned(target.path)
+    if (named := _OF_GITLAB.match(target.path)) is not None:
+        return unquote(named[1])
+    return (repository_path(target) if _of_github(target.authority) else "") or target.path
+
+
+def ignores_case(authority: str) -> bool:
+    """Whether a host ignores the case of the paths that its logins are for."""
+    return authority in {*hf.HOSTS, "gitlab.com"} or _of_github(authority)
+
+
+def _of_github(authority: str) -> bool:
+    return authority in HOSTS or is_tenant(authority)
