@@ -202,7 +202,8 @@ def _listener(sock: socket.socket) -> int:
         told = ask("GET", "/v1/status")["pid"]
         assert isinstance(told, int)
         return told
-    return peer_credentials(sock).pid
+    pid, _ = peer_credentials(sock)
+    return pid
 
 
 def _is_daemon(pid: int) -> bool:

@@ -59,7 +59,8 @@ class Insistent:
         if self._most is None or not self._counts:
             return False
         self._this_second()
-        return self._counts[peer_credentials(sock).pid] >= self._most
+        pid, _ = peer_credentials(sock)
+        return self._counts[pid] >= self._most
 
     def _this_second(self) -> None:
         second = int(asyncio.get_running_loop().time())

@@ -5,20 +5,15 @@ Source: unix(7), SO_PEERCRED.
 
 import socket
 import struct
-from typing import NamedTuple
 
 
 _UCRED = struct.Struct("=3i")  # <sys/socket.h>: pid, uid, gid
 
 
-class PeerCredentials(NamedTuple):
-    """``pid`` is 0 for a process of an outer or a sibling pid namespace: it has no number in this one."""
+def peer_credentials(sock: socket.socket) -> tuple[int, int]:
+    """Give pid and uid of the process, on Linux. Raises OSError: the kernel cannot tell.
 
-    pid: int
-    uid: int
-
-
-def peer_credentials(sock: socket.socket) -> PeerCredentials:
-    """Ask the kernel, on Linux. Raises OSError: it cannot tell."""
+    The pid is 0 for a process of an outer or a sibling pid namespace: it has no number in this one.
+    """
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return PeerCredentials(pid, uid)
+    return pid, uid
