@@ -144,8 +144,15 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
             yield ("ca_bundle",), Bundle(self.ca_bundle)
 
     def risks(self) -> Iterator[tuple[str, str]]:
-        """Unchecked certificates as well."""
+        """Unchecked certificates as well, and a path that no question about a repository has."""
         yield from super().risks()
+        host, slash, path = self.match.partition("/")
+        api = f"{(self.path_prefix or '').strip('/')}/v2".lstrip("/")
+        if slash and path and not f"{path}/".startswith(f"{api}/") and not api.startswith(path):
+            yield (
+                f"the rule {self.match!r} answers for no repository: their paths begin with /{api}/",
+                f'match = "{host}/{api}/{path}"',
+            )
         if not self.tls_verify:
             yield (
                 f"anybody can pose as {self.match!r}: tls_verify = false",

@@ -134,6 +134,26 @@ def test_what_a_source_refuses(source: dict[str, object], key: str) -> None:
     assert [path for path, _ in msgspec.convert(source, SourceSettings).problems()] == [(key,)]
 
 
+@pytest.mark.parametrize(
+    ("match", "prefix", "wanted"),
+    [
+        ("ghcr.io/team", None, 'match = "ghcr.io/v2/team"'),
+        ("a.test:5000/team", "/art/docker", 'match = "a.test:5000/art/docker/v2/team"'),
+        ("ghcr.io/v2/team", None, ""),
+        ("ghcr.io/v2", None, ""),
+        ("a.test/art", "/art", ""),
+        ("ghcr.io", None, ""),
+    ],
+)
+def test_a_repository_where_a_path_belongs_is_a_risk(match: str, prefix: str | None, wanted: str) -> None:
+    """Such a rule would never answer: a match has the paths of URLs, as every rule has."""
+    found = list(OciHost(match, path_prefix=prefix).risks())
+    assert [remedy for _, remedy in found] == ([wanted] if wanted else [])
+    if wanted:
+        mended = wanted.partition('"')[2].rstrip('"')
+        assert list(OciHost(mended, path_prefix=prefix).risks()) == []
+
+
 def test_unverified_certificates_are_a_risk() -> None:
     """Anybody on the way can read the login."""
     assert [problem for problem, _ in OciHost("a.test", tls_verify=False).risks()] == [
