@@ -9,6 +9,7 @@ from credproxy.core.ask.uri import canonical_authority, is_loopback
 _PRINTABLE = re.compile(r"[!-~]+")
 _ESCAPES = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SEPARATOR = re.compile(r"[/\\]")
 _UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")
 """In a decoded segment: others may read it differently."""
 
@@ -27,6 +28,11 @@ def clear_segments(path: str) -> tuple[str, ...] | None:
         if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
             return None
     return segments
+
+
+def leads_elsewhere(path: str) -> bool:
+    """Whether some server finds a dot segment in a path: what stands before that is then not where it leads."""
+    return any(part.partition(";")[0] in {".", ".."} for part in _SEPARATOR.split(unquote(path)))
 
 
 def proxy_problem(url: str | None) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.github_urls import github_name
 from credproxy.core.ask.target import Form, Target
+from credproxy.core.ask.urls import leads_elsewhere
 
 
 _SECTION: Final = re.compile(rb"^[ \t]*\[[ \t]*([a-z0-9.-]+)([^\]\n]*)\]?", re.IGNORECASE | re.MULTILINE)
@@ -102,7 +103,7 @@ def _parts(url: str) -> tuple[str, str]:
 
 def repository_path(target: Target) -> str:
     """The path of the repository that a URL is about, as git has it, without ``.git``; "" for none that is known."""
-    if target.form is not Form.URL:
+    if target.form is not Form.URL or leads_elsewhere(target.path):
         return ""
     before, dash, _ = target.path.partition("/-/")
     project = _PROJECT.match(target.path)

@@ -19,6 +19,7 @@ import msgspec
 from credproxy.core.ask.docker_hub import HUB_KEY, login_name
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.ask.urls import leads_elsewhere
 from credproxy.core.formats.go_json import broken_line
 from credproxy.core.unreadable_json import UNREADABLE
 
@@ -71,7 +72,7 @@ class LoginIndex(msgspec.Struct, frozen=True):
             fold: its server ignores the case of paths.
         """
         below = [key for key in self.logins if key.startswith(f"{name}/")]
-        if below and any(part.partition(";")[0] in _DOTS for part in re.split(r"[/\\]", unquote(path))):
+        if below and leads_elsewhere(path):
             return None
         known = {_spelt(key, fold=fold): key for key in below}
         known |= {_spelt(name, fold=fold): name} if name in self.logins else {}
@@ -92,8 +93,6 @@ class LoginIndex(msgspec.Struct, frozen=True):
 
 
 EMPTY = LoginIndex()
-
-_DOTS = frozenset({".", ".."})
 
 _NUMBER = re.compile(r"[0-9a-f]{1,64}")
 """An id that names a file."""

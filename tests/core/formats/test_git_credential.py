@@ -81,6 +81,9 @@ def test_what_git_says_of_its_helpers(
         ("https://gitlab.com/api/v4/projects/g%2Fp", "g/p"),
         ("https://gitlab.com/api/v4/projects/g%0Apath=x/packages", ""),
         ("https://git.test/a/b%20c/x", "a"),
+        ("https://github.com/o/r/../../p/q", ""),
+        ("https://github.com/o/%2E%2e/p/q", ""),
+        ("https://gitlab.com/api/v4/projects/g%2F..%2Fp/packages/x", ""),
         ("git.test", ""),
     ],
 )

@@ -65,6 +65,8 @@ def test_of_a_login_the_password_is_the_token_and_docker_has_none() -> None:
     [
         ("https://codeload.github.com/o/r/zip/main?token=AAAA", "the URL carries a token of its own"),
         ("https://raw.githubusercontent.com/o/r/main/f?a=1&token=AAAA", "the URL carries a token of its own"),
+        ("https://api.github.com/repos/o/r?access_token=AAAA", "the URL carries a token of its own"),
+        ("https://raw.githubusercontent.com/o/r/main/f?jwt=AAAA", "the URL carries a token of its own"),
         ("https://github.com/o/r?X-Amz-Signature=0", "the URL carries its own signature"),
         ("https://containers.acme.ghe.com/v2/o/r/manifests/1", "the container registry"),
         ("https://github.com/o/r?tokens=1", ""),

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from credproxy.core.ask.docker_hub import login_name
 from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
 from credproxy.core.ask.target import Target
+from credproxy.core.ask.urls import leads_elsewhere
 from credproxy.core.formats.checks import Problem
 from credproxy.core.formats.git_credential import repository_path
 from credproxy.core.formats.login_file import login_key
@@ -54,6 +55,8 @@ def shared_name(authority: str) -> str:
 
 def shared_path(target: Target) -> str:
     """The path below that name by which a login is found: the owner's, wherever what the owner has is served."""
+    if leads_elsewhere(target.path):
+        return target.path
     if target.authority in hf.HOSTS:
         return hf.owned(target.path)
     if (named := _OF_GITLAB.match(target.path)) is not None:
