@@ -29,6 +29,8 @@ _CHUNK_LINE = 8 * 1024
 _TRAILERS = 100
 """Trailer lines after the last chunk."""
 
+HEAD_END = re.compile(rb"\n\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.\d +1\d\d")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHUNK_END = b"\r\n"
 _EMPTY = frozenset({b"\r\n", b"\n"})
@@ -117,21 +119,44 @@ class SteadyHandler(ResponseHandler):
         self._headed = headed
         self._late: asyncio.TimerHandle | None = None
         self._expected = False
+        self._bodiless: bytearray | None = None  # what came of the answer to a HEAD
+        self._whole = False  # that is complete
 
     def set_response_params(self, **params: object) -> None:
         """Start to expect a head."""
         self._expected = True
+        self._bodiless = bytearray() if params.get("skip_payload") else None
+        self._whole = False
         super().set_response_params(**params)  # type: ignore[arg-type]  # as aiohttp gave them
 
     def data_received(self, data: bytes) -> None:
         """Process received bytes; the first one begins a head."""
+        if self._whole and self._expected:
+            self.force_close()  # a body that nobody wants, before its head was read
+            return
         if self._expected and self._late is None:
             self._late = self._loop.call_later(self._headed, self._broken)
         surplus = not self._expected and (self._payload is None or self._payload.is_eof())
-        super().data_received(data)
+        super().data_received(data if self._bodiless is None else self._without_body(self._bodiless, data))
         if surplus or (not self._expected and self._buffer):
             # The connection may be lent to the next request already, which must not get what was sent before it.
             self.close()
+
+    def _without_body(self, head: bytearray, data: bytes) -> bytes:
+        """Cut what follows the answer to a HEAD: the parser would take it for another answer, and lose this one.
+
+        Some servers send the body that a GET would have. curl and Go ignore it.
+        """
+        head += data
+        while (end := HEAD_END.search(head)) is not None:
+            surplus = len(head) - end.end()
+            if _INTERIM.match(head) is None:
+                self._bodiless, self._whole = None, True
+                if surplus:
+                    self.force_close()
+                return data[: len(data) - surplus]
+            del head[: end.end()]
+        return data
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection is gone, and so is what was waited for."""

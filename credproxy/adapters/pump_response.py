@@ -16,13 +16,12 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
 from credproxy.adapters.answer_framing import CODED, UnfitAnswerError, is_chunked, one_length, readable
-from credproxy.adapters.interim_responses import SteadyResponse, passed_over
+from credproxy.adapters.interim_responses import HEAD_END, SteadyResponse, passed_over
 from credproxy.adapters.socket_wait import SocketWait
 from credproxy.adapters.tls_socket import AnySocket
 from credproxy.core.minimum_speed import Pace
 
 
-_END = re.compile(rb"\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.\d +(1\d\d)")
 
 _LINE = 64 * 1024
@@ -91,13 +90,13 @@ class Arriving:
         """
         if not piece:
             raise self._ended()
-        if not self._taken and (end := _END.search(piece)) is not None and not self._is_interim(piece):
+        if not self._taken and (end := HEAD_END.search(piece)) is not None and not self._is_interim(piece):
             self.head, self.early = _read(piece[: end.end()]), piece[end.end() :]  # at once, as nearly every head comes
             return True
         self._taken += len(piece)
         searched = max(0, len(self._bytes) - 2)
         self._bytes += piece
-        while (end := _END.search(self._bytes, searched)) is not None:
+        while (end := HEAD_END.search(self._bytes, searched)) is not None:
             head, searched = bytes(self._bytes[: end.end()]), 0
             del self._bytes[: end.end()]
             if not self._is_interim(head):

@@ -323,6 +323,43 @@ async def test_a_reset_after_the_last_byte_does_no_harm() -> None:
     assert len(server.heads) == 1
 
 
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+@pytest.mark.parametrize("before", ["", "HTTP/1.1 103 Hints\r\nX: y\r\n\r\n"], ids=["alone", "after hints"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_a_body_behind_the_answer_to_a_head(status: str, before: str, size: int) -> None:
+    """It is ignored, as curl and Go do, and its connection is not used again: before, the answer was lost as well."""
+    answer = f"{before}HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nhello".encode()
+
+    def script(wire: Wire) -> None:
+        while True:
+            wire.head()
+            for start in range(0, len(answer), size):
+                wire.send(answer[start : start + size])
+
+    with Scripted(script) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            # What comes later than its head may meet the next request: then its connection was lent already.
+            for _ in range(2 if size > len(answer) else 1):
+                found = await client.forward(request(server.url, OWN, "HEAD"), None, limit=100)
+                assert (str(found.status), found.body) == (status[:3], b"")
+        assert server.connections == (2 if size > len(answer) else 1)
+
+
+async def test_the_answer_to_a_head_without_one_leaves_its_connection() -> None:
+    """As every server does that works."""
+
+    def script(wire: Wire) -> None:
+        while True:
+            wire.head()
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+
+    with Scripted(script) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            for _ in range(3):
+                assert (await client.forward(request(server.url, OWN, "HEAD"), None, limit=100)).status == 200
+        assert server.connections == 1
+
+
 NAMES = (
     *(
         "Content-Length",
