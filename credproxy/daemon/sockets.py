@@ -131,6 +131,7 @@ def _bind_actions(options: ServeOptions) -> Bound | None:
     path = None
     try:
         path = _path(options, actions=True)
+        _check_apart(options, path)
         return _bind(options, actions=True)
     except AlreadyRunning:
         reason, hint = "another daemon serves it", "set CREDPROXY_ACTIONS_SOCKET to another path for one of them"
@@ -140,6 +141,14 @@ def _bind_actions(options: ServeOptions) -> Bound | None:
         reason, hint = in_words(error), "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
     log.warning("no actions socket", socket=path, reason=reason, hint=hint)
     return None
+
+
+def _check_apart(options: ServeOptions, path: str) -> None:
+    """Refuse one path for both: it would seem that another daemon serves it."""
+    if path == _path(options, actions=False):
+        variable = "CREDPROXY_ACTIONS_SOCKET"
+        message = f"{path!r} is the path of the helper socket as well"
+        raise failed(Code.CONFIG_INVALID, message, hint=f"set {variable} to a path in a directory of its own")
 
 
 def _unfit(message: str, hint: str) -> Unfit:

@@ -117,6 +117,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _not_running(facts)
         yield from _place(facts.helper, facts.me)
         return
+    yield from _apart(facts.helper, facts.actions)
     for door in (facts.helper, facts.actions):
         if isinstance(door, Failure):
             yield topic.warning(f"there is no actions socket: {door.message}", door.hint)
@@ -128,6 +129,15 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _version(facts)
         yield from _gate(facts)
         yield from _clocks(facts.clocks)
+
+
+def _apart(helper: SocketState, actions: SocketState | Failure) -> Iterator[Finding]:
+    """The two sockets must not be in one directory: sandboxes are kept from one of them and need the other."""
+    if isinstance(actions, SocketState) and actions.directory.path == helper.directory.path:
+        yield topic.error(
+            f"both sockets are in {helper.directory.path!r}: what hides the helper socket from sandboxes hides the other as well",
+            "unset CREDPROXY_ACTIONS_SOCKET, or set it to a path in a directory of its own",
+        )
 
 
 def _not_running(facts: Facts) -> Iterator[Finding]:

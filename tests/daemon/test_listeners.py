@@ -17,7 +17,7 @@ from credproxy.adapters.sd_notify import Notifier
 from credproxy.daemon.listeners import ServedSocket, ServedSockets
 from credproxy.daemon.serve_options import ServeOptions
 from credproxy.daemon.service_manager import Announcer
-from credproxy.daemon.sockets import open_actions_late
+from credproxy.daemon.sockets import open_actions_late, open_sockets
 from credproxy.server.listener import Bound, Listener, bind
 from credproxy.server.peer import Gate
 from credproxy.server.protocol import GatedServer
@@ -231,3 +231,18 @@ async def test_a_socket_that_another_daemon_has_at_the_start_is_opened_as_soon_a
         with capture_logs() as logs:
             await world.clock.advance(61)
         assert [log["event"] for log in logs] == ["socket restored"]
+
+
+def test_one_path_for_both_sockets_is_told_as_that(short_path: Path) -> None:
+    """Not as another daemon's; the helper socket is served."""
+    path = str(short_path / "run" / "helper.sock")
+    options = ServeOptions({"CREDPROXY_SOCKET": path, "CREDPROXY_ACTIONS_SOCKET": path})
+    with capture_logs() as logs, contextlib.closing(open_sockets(options)) as opened:
+        assert (opened.helper is not None, opened.actions) == (True, None)
+    assert [(log["event"], log["reason"], log["hint"]) for log in logs] == [
+        (
+            "no actions socket",
+            f"{path!r} is the path of the helper socket as well",
+            "set CREDPROXY_ACTIONS_SOCKET to a path in a directory of its own",
+        )
+    ]

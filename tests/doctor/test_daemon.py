@@ -37,7 +37,8 @@ def door(
 
 def nothing(name: str = "helper") -> SocketState:
     """No socket, no directory."""
-    return SocketState(name, PathState(f"{RUN}/{name}.sock"), PathState(RUN), HealthReply(SocketOutcome.ABSENT))
+    run = RUN if name == "helper" else f"{RUN}-actions"
+    return SocketState(name, PathState(f"{run}/{name}.sock"), PathState(run), HealthReply(SocketOutcome.ABSENT))
 
 
 FINE = Facts(helper=door(), actions=door("actions"), me=ME, version="1.0", theirs="1.0", sandbox=403)
@@ -107,6 +108,13 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             f"'{SOCKET}' is not a socket",
             "set CREDPROXY_SOCKET to another path",
             id="a-directory-in-the-place-of-the-socket",
+        ),
+        pytest.param(
+            replace(FINE, actions=replace(door("actions"), directory=place(RUN, stat.S_IFDIR, 0o700))),
+            "error",
+            f"both sockets are in '{RUN}': what hides the helper socket from sandboxes hides the other as well",
+            "unset CREDPROXY_ACTIONS_SOCKET, or set it to a path in a directory of its own",
+            id="T11-one-directory-for-both",
         ),
         pytest.param(
             replace(FINE, helper=door(uid=1001)),
