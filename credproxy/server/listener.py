@@ -188,8 +188,7 @@ def _private_directory(directory: Path, variable: str) -> None:
         f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
         f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700"
     )
-    others = any(os.path.splitext(name)[1] not in {".sock", *_BESIDE} for name in os.listdir(directory))  # noqa: PTH122, PTH208  only names
-    if others or found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX:
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_ISVTX or _holds_others(directory):
         # Without /tmp or /etc the machine would not work, nor the user's other programs without their home.
         raise failed(Code.CONFIG_INVALID, problem, hint=f"set {variable} to a path in a directory of its own")
     raise failed(
@@ -198,6 +197,14 @@ def _private_directory(directory: Path, variable: str) -> None:
         hint=f"set {variable} to a path in a directory of its own, or if nothing else is in this one: "
         f"chmod 700 {quote(str(directory))}",
     )
+
+
+def _holds_others(directory: Path) -> bool:
+    """Whether there is more in a directory than sockets, as far as one can see."""
+    try:
+        return any(entry.suffix not in {".sock", *_BESIDE} for entry in directory.iterdir())
+    except OSError:
+        return True
 
 
 def lock_path(place: Path) -> Path:
