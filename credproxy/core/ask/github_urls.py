@@ -105,8 +105,14 @@ def roots_of(target: Target) -> tuple[str, ...]:
         others = (host, f"raw.{host}", f"codeload.{host}")
     else:
         name = api.partition("://")[2].removesuffix("/api/v3")
-        others = (name, f"{name}/raw", f"{name}/codeload", f"raw.{name}", f"codeload.{name}")
+        isolated = () if _is_address(host) else (f"raw.{name}", f"codeload.{name}")
+        others = (name, f"{name}/raw", f"{name}/codeload", *isolated)
     return (f"{api}/repos", *(f"{target.scheme}://{other}" for other in others))
+
+
+def _is_address(host: str) -> bool:
+    """Whether there can be no name below a host. Source: url.spec.whatwg.org, "ends in a number"."""
+    return host.startswith("[") or host.rpartition(".")[2].isdigit()
 
 
 def release_file(target: Target) -> ReleaseFile | None:

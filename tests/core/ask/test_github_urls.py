@@ -107,6 +107,19 @@ def test_letters_in_another_case_are_the_same_repository() -> None:
                 "http://codeload.ghe.corp.test:8080",
             ),
         ),
+        (
+            "http://127.0.0.1:8080/o/r",
+            (
+                "http://127.0.0.1:8080/api/v3/repos",
+                "http://127.0.0.1:8080",
+                "http://127.0.0.1:8080/raw",
+                "http://127.0.0.1:8080/codeload",
+            ),
+        ),
+        (
+            "http://[::1]/o/r",
+            ("http://[::1]/api/v3/repos", "http://[::1]", "http://[::1]/raw", "http://[::1]/codeload"),
+        ),
     ],
 )
 def test_where_what_belongs_to_a_repository_is(uri: str, roots: tuple[str, ...]) -> None:
