@@ -200,7 +200,7 @@ def test_what_an_editor_puts_around_a_secret_is_not_part_of_it(text: str) -> Non
     assert from_text(text, "u", where="x") == UserPassword("u", Secret("canary"))
 
 
-def test_a_byte_order_mark_alone_is_no_secret() -> None:
-    """As an empty file is none."""
+def test_a_byte_order_mark_alone_is_an_empty_secret() -> None:
+    """A file with nothing else in it is as empty as one without it."""
     with pytest.raises(Failed, match="is empty"):
         from_text("\ufeff\n", None, where="x")
